@@ -1,0 +1,416 @@
+/**
+ * The seam: names, paths, ports and wire types that both halves must agree on.
+ *
+ * Build time (modules/, stacks/) writes them into templates, run time (service/, the bridge) speaks them.
+ * This file imports nothing.
+ */
+
+// ---------------------------------------------------------------- places
+
+/** Paths inside a workspace, the same words on every platform. */
+export const paths = {
+  workspace: '/workspace',
+  home: '/home/coder',
+  tools: '/tools',
+  run: '/run/outrigger',
+  opencode: '/tools/opencode',
+  bridge: '/tools/bridge.js',
+  /** OpenCode's sessions and the bridge's own state; a volume that only the sidecar mounts. */
+  agent: '/var/lib/outrigger-agent',
+} as const;
+
+/** Ports inside a workspace, all on 127.0.0.1. 3000 and 8080 stay free for the user's own programs. */
+export const ports = { opencode: 4096, bridge: 3001, ide: 13337 } as const;
+
+/** Names that people and other programs meet. */
+export const names = {
+  workspaceAgent: 'main',
+  containers: { init: 'opencode-init', worker: 'worker', sidecar: 'opencode', network: 'net' },
+  apps: { opencode: 'opencode', ide: 'ide', outrigger: 'outrigger' },
+  /** Prefix of our own labels and annotations. */
+  labelPrefix: 'outrigger/',
+  /** Branch on which an attempt's work is committed. */
+  branchPrefix: 'agent/',
+} as const;
+
+/** Environment of the bridge, set by the template on the sidecar only. */
+export const bridgeEnvironment = {
+  url: 'OUTRIGGER_URL',
+  proof: 'OUTRIGGER_PROOF',
+  workspaceId: 'OUTRIGGER_WORKSPACE_ID',
+  ownerId: 'OUTRIGGER_OWNER_ID',
+  workspaceAgentId: 'OUTRIGGER_WORKSPACE_AGENT_ID',
+  /** Secret from which the harness password of an attempt is derived; in worker and sidecar only. */
+  harnessKey: 'OUTRIGGER_HARNESS_KEY',
+  /** How many attempts may run at once, 1–4. */
+  slots: 'OUTRIGGER_SLOTS',
+  workspaceDir: 'WORKSPACE_DIR',
+  /** The repository the agent works in; default: the only git repository directly below the workspace. */
+  repositoryDir: 'OUTRIGGER_REPOSITORY_DIR',
+  agentDir: 'OUTRIGGER_AGENT_DIR',
+  toolsDir: 'TOOLS_DIR',
+  /** Loopback port of the bridge's relay; 0 picks a free one. */
+  port: 'OUTRIGGER_BRIDGE_PORT',
+} as const;
+
+/** Version of the frames below. The service speaks this one and the one before it. */
+export const protocolVersion = 1;
+
+/** Prefixes of the tokens we mint; each is followed by 43 characters of base64url (32 random bytes). */
+export const tokenPrefix = {
+  bridge: 'orb_',
+  task: 'ort_',
+  browser: 'orx_',
+  templateSecret: 'ors_',
+  webhook: 'orw_',
+} as const;
+
+/** Sizes in bytes above which something is refused or moved to an artifact. */
+export const limits = {
+  jsonBodyBytes: 1024 * 1024,
+  promptBytes: 256 * 1024,
+  eventBytes: 64 * 1024,
+  frameBytes: 1024 * 1024,
+} as const;
+
+/** Deadlines. Heartbeats renew the lease of every attempt the bridge holds. */
+export const timing = {
+  heartbeatMs: 10_000,
+  leaseMs: 45_000,
+  bridgeTokenMs: 600_000,
+  askMs: 600_000,
+  stopAbortMs: 5_000,
+  stopTermMs: 5_000,
+  taskTimeoutMs: 7_200_000,
+} as const;
+
+// ---------------------------------------------------------------- agents and tasks
+
+/** The Coder user on whose behalf something happens. */
+export interface Actor {
+  readonly id: string;
+  readonly name: string;
+  readonly organizationIds: readonly string[];
+}
+
+export const taskStates = [
+  'blocked',
+  'queued',
+  'starting',
+  'running',
+  'waiting',
+  'parked',
+  'stopping',
+  'finished',
+] as const;
+export type TaskState = (typeof taskStates)[number];
+
+export const taskOutcomes = ['succeeded', 'no_change', 'failed', 'stopped', 'timed_out', 'canceled'] as const;
+export type TaskOutcome = (typeof taskOutcomes)[number];
+
+export const workflowStates = ['queued', 'running', 'waiting', 'finished'] as const;
+export type WorkflowState = (typeof workflowStates)[number];
+export const workflowOutcomes = ['succeeded', 'failed', 'canceled'] as const;
+export type WorkflowOutcome = (typeof workflowOutcomes)[number];
+
+/** Why a task waits, failed or was ended: a closed list. */
+export const reasons = [
+  'AgentAtCapacity',
+  'QuotaExceeded',
+  'AgentSuspended',
+  'AgentServerNotReady',
+  'PermissionRequired',
+  'QuestionAsked',
+  'UserStopped',
+  'Timeout',
+  'ContextError',
+  'AgentError',
+  'BudgetExceeded',
+  'LoopDetected',
+  'ApprovalBypassed',
+  'ApprovalRejected',
+  'BridgeLost',
+  'WorkspaceStopped',
+  'DelegationMissing',
+  'VerifyFailed',
+  'UpstreamError',
+  'Truncated',
+  'StopUnproven',
+] as const;
+export type Reason = (typeof reasons)[number];
+
+/** What the harness may do without asking (design §9). */
+export const profiles = ['read-only', 'ask', 'trusted'] as const;
+export type Profile = (typeof profiles)[number];
+
+/** Checks the work when the harness is done. Comes from the submitter or the admin, never from the repository. */
+export interface Verify {
+  readonly argv: readonly string[];
+  readonly timeout_seconds: number;
+}
+
+/** One unit of work for one agent. */
+export interface Task {
+  readonly id: string;
+  readonly agent: string;
+  readonly type: string;
+  readonly action: string;
+  readonly prompt: string;
+  readonly ownerId: string;
+  readonly workspaceId: string;
+}
+
+/** An entry of the registry: what it is called and which tasks it takes. */
+export interface Agent {
+  name(): string;
+  supports(task: { readonly type: string; readonly action: string }): boolean;
+}
+
+// ---------------------------------------------------------------- evidence
+
+/** Counters of one turn or one task. Tokens are counts, money is integer micro-USD. */
+export interface Usage {
+  readonly input_tokens: number;
+  readonly cached_tokens: number;
+  readonly output_tokens: number;
+  readonly reasoning_tokens: number;
+  readonly calls: number;
+  readonly cost_micro_usd: number;
+}
+
+/** One finished tool call of the harness. `exit` is null where the tool has no exit code or was aborted. */
+export interface ToolExit {
+  readonly tool: string;
+  readonly call_id: string;
+  readonly status: 'completed' | 'error' | 'interrupted';
+  readonly exit: number | null;
+  readonly title: string;
+}
+
+/** What the bridge saw of an attempt; the service judges the outcome from nothing else. */
+export interface Evidence {
+  readonly session_id: string | null;
+  readonly last_message: {
+    /** The harness's own word: `stop`, `length`, `tool-calls`, …; null when it gave none. */
+    readonly finish: string | null;
+    readonly error: { readonly name: string; readonly message: string; readonly status_code?: number } | null;
+    readonly text: string;
+  } | null;
+  readonly tool_exits: readonly ToolExit[];
+  /** Asks that a person or policy rejected, or that expired. */
+  readonly rejected_asks: number;
+  readonly diff: { readonly files: number; readonly additions: number; readonly deletions: number };
+  readonly changed_files: readonly string[];
+  readonly branch: string | null;
+  readonly commit: string | null;
+  readonly verify: { readonly exit: number | null; readonly timed_out: boolean; readonly output: string } | null;
+  /** True when somebody refused to let the verify command run. */
+  readonly verify_rejected: boolean;
+  /** Set when the bridge itself could not do its part. `retryable` is its advice. */
+  readonly failure: { readonly reason: Reason; readonly message: string; readonly retryable: boolean } | null;
+  readonly stop: StopReceipt | null;
+}
+
+/** Proof that nothing of an attempt is left. */
+export interface StopReceipt {
+  readonly stopped_at: string;
+  readonly method: 'abort' | 'term' | 'kill' | 'already_gone';
+  /** Processes of the attempt still alive after the last step; 0 is the proof. */
+  readonly processes_left: number;
+  readonly tokens_after_stop: number;
+}
+
+// ---------------------------------------------------------------- events
+
+/** Types of task events, closed. Those under `harness` come from the bridge. */
+export const taskEventTypes = [
+  'task.queued',
+  'task.blocked',
+  'task.starting',
+  'task.leased',
+  'task.running',
+  'task.waiting',
+  'task.retrying',
+  'task.stopping',
+  'task.finished',
+  'approval.requested',
+  'approval.decided',
+  'approval.expired',
+  'session.opened',
+  'session.resumed',
+  'prompt.sent',
+  'message.text',
+  'tool.started',
+  'tool.finished',
+  'file.edited',
+  'model.retry',
+  'verify.started',
+  'verify.finished',
+  'commit.created',
+  'bridge.notice',
+] as const;
+export type TaskEventType = (typeof taskEventTypes)[number];
+
+export interface TaskEvent {
+  readonly seq: number;
+  readonly at: string;
+  readonly type: TaskEventType;
+  readonly task_id: string;
+  readonly attempt: number;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** Types a bridge may report; the rest is the service's own word. */
+export const bridgeEventTypes = [
+  'session.opened',
+  'session.resumed',
+  'prompt.sent',
+  'message.text',
+  'tool.started',
+  'tool.finished',
+  'file.edited',
+  'model.retry',
+  'verify.started',
+  'verify.finished',
+  'commit.created',
+  'bridge.notice',
+] as const satisfies readonly TaskEventType[];
+export type BridgeEventType = (typeof bridgeEventTypes)[number];
+
+// ---------------------------------------------------------------- registration
+
+/** Body of `POST /api/v2/agents/opencode/register`; the proof travels as `Authorization: Bearer <proof>`. */
+export interface RegisterRequest {
+  readonly workspace_id: string;
+  /** Id of Coder's workspace agent `main` of the current build. */
+  readonly agent_id: string;
+  /** Version of the harness. */
+  readonly version: string;
+  readonly protocol_version: number;
+  readonly capabilities: readonly string[];
+  /** Accepted and ignored: the service never dials a workspace. */
+  readonly endpoint?: string;
+}
+
+export interface RegisterResponse {
+  readonly bridge_token: string;
+  readonly expires_at: string;
+  readonly heartbeat_interval_seconds: number;
+  readonly lease_seconds: number;
+  readonly protocol_version: number;
+}
+
+/** Close codes of the bridge's WebSocket. */
+export const closeCodes = { superseded: 4409, unauthenticated: 4401, upgrade: 4426, draining: 1012 } as const;
+
+// ---------------------------------------------------------------- frames
+
+/** Request, in both directions. */
+export interface RequestFrame<Type extends string = string, Payload = unknown> {
+  readonly id: string;
+  readonly type: Type;
+  readonly payload: Payload;
+}
+
+/** Answer to the request with the same `id`; a failed request always carries it. */
+export type ReplyFrame<Data = unknown> =
+  | { readonly id: string; readonly success: true; readonly data?: Data }
+  | { readonly id: string; readonly success: false; readonly error: string };
+
+/** Names one attempt; `attempt` is 1-based and is the fence: an older number is refused. */
+export interface AttemptRef {
+  readonly task_id: string;
+  readonly attempt: number;
+}
+
+/** What a bridge needs to run one attempt. */
+export interface Lease extends AttemptRef {
+  readonly title: string;
+  readonly prompt: string;
+  /** Harness session to resume; null opens one. */
+  readonly session_id: string | null;
+  /** Fragment ids of the prompt; the same for every attempt of a task, so that resending is harmless. */
+  readonly message_id: string;
+  readonly part_id: string;
+  readonly profile: Profile;
+  readonly model: string;
+  readonly verify: Verify | null;
+  readonly timeout_ms: number;
+  /** `ort_…`, valid for this attempt only. */
+  readonly task_token: string;
+  readonly branch: string;
+  /** Commits the branch starts from, merged in order; empty means the repository's HEAD. */
+  readonly base_commits: readonly string[];
+  /** Author and committer of the commit. */
+  readonly identity: { readonly name: string; readonly email: string };
+  readonly environment: { readonly TASK_ID: string; readonly TASK_NAME: string; readonly TASK_NAMESPACE: string };
+}
+
+/** Bridge → service. */
+export interface BridgeRequests {
+  /** Asks for work for `slots` free places; answered when something is admitted, or with null after a while. */
+  lease: {
+    payload: { readonly slots: number; readonly holding: readonly AttemptRef[] };
+    data: { readonly lease: Lease | null };
+  };
+  /** One event of an attempt. `source_seq` counts from 1 per attempt without gaps; the answer acknowledges all up to `acked`. */
+  event: {
+    payload: AttemptRef & {
+      readonly source_seq: number;
+      readonly type: BridgeEventType;
+      readonly at: string;
+      readonly data: Readonly<Record<string, unknown>>;
+    };
+    data: { readonly acked: number };
+  };
+  /** A question of a running task. Sending the same `ask_id` again is harmless. */
+  ask: {
+    payload: AttemptRef & Ask;
+    data: { readonly approval_id: string };
+  };
+  /** The end of an attempt. Sending it again is harmless. */
+  result: {
+    payload: AttemptRef & { readonly evidence: Evidence };
+    data: { readonly accepted: boolean };
+  };
+  heartbeat: {
+    payload: { readonly holding: readonly AttemptRef[]; readonly status: string };
+    /** `token` is present when a renewed bridge token replaces the old one; `fenced` attempts must be stopped at once. */
+    data: {
+      readonly fenced: readonly AttemptRef[];
+      readonly token?: { readonly bridge_token: string; readonly expires_at: string };
+    };
+  };
+}
+
+export interface Ask {
+  /** Stable id of the question: the harness's own id, or one derived for the verify command. */
+  readonly ask_id: string;
+  readonly kind: 'permission' | 'question' | 'verify';
+  readonly title: string;
+  /** What exactly would be done: the command, the path, the patterns, the diff. Shown to the person, hashed for the audit. */
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+export const decisions = ['once', 'reject'] as const;
+export type Decision = (typeof decisions)[number];
+
+/** Service → bridge. */
+export interface ServiceRequests {
+  stop: {
+    payload: AttemptRef & { readonly reason: Reason };
+    data: { readonly receipt: StopReceipt };
+  };
+  decision: {
+    payload: AttemptRef & { readonly ask_id: string; readonly decision: Decision; readonly message?: string };
+    data: { readonly applied: boolean };
+  };
+  /** Says that an attempt may be waiting, so that a `lease` request is asked again at once. */
+  wake: { payload: Record<string, never>; data: Record<string, never> };
+}
+
+export type BridgeRequestType = keyof BridgeRequests;
+export type ServiceRequestType = keyof ServiceRequests;
+
+/** The literal answer to a request nobody knows. */
+export const unknownCommand = (type: string): string => `Unknown command type: ${type}`;
