@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { ServiceError } from './errors.ts';
+import type { Logger } from './logger.ts';
+
+/** Key space of our advisory locks: the letters "outr". Postgres scopes them to one database. */
+const lockSpace = 0x6f757472;
+const locks = { data: 1, engineMigration: 2 } as const;
+
+/** A killed process' connection keeps its lock until Postgres notices; a moment later it is free. */
+const releaseGraceMs = 3000;
+
+export interface DataLock {
+  stop(): Promise<void>;
+}
+
+const dataInUse = () =>
+  new ServiceError(
+    'conflict',
+    'data_in_use',
+    'Another Outrigger service runs on this data, and only one may. Stop it, give this one its own OUTRIGGER_DATA_DIR, or set DATABASE_URL to run several.',
+  );
+
+/**
+ * Holds the one lock on the data on a connection of its own until stopped.
+ *
+ * Errors   conflict `data_in_use` when another process holds it. A connection lost later is logged and dialled
+ *          again each `probeMs`; `onTaken` runs once when another process took the lock meanwhile.
+ */
+export async function holdDataLock(options: {
+  url: string;
+  log: Logger;
+  probeMs: number;
+  onTaken: () => void;
+}): Promise<DataLock> {
+  const { url, log, probeMs, onTaken } = options;
+  let released = false;
+  let connection = await acquire(url, releaseGraceMs);
+  if (!connection) throw dataInUse();
+
+  const probe = async () => {
+    if (connection && (await isAlive(connection))) return;
+    if (released) return;
+    if (connection) {
+      log.warn('lost the connection that holds the lock on the data; dialling again');
+      await close(connection);
+      connection = null;
+    }
+    const again = await acquire(url, 0);
+    if (released) return void (again && (await close(again)));
+    if (!again) {
+      released = true;
+      log.error('another service took the lock on the data while our connection was lost; the engine stops');
+      onTaken();
+      return;
+    }
+    connection = again;
+    log.info('holds the lock on the data again');
+  };
+  const timer = setRepeating(probe, probeMs, (error) =>
+    log.warn({ err: error }, 'cannot reach the database to hold the lock on the data'),
+  );
+
+  return {
+    stop: async () => {
+      released = true;
+      await timer.stop();
+      if (connection) await close(connection);
+    },
+  };
+}
+
+/** Runs `work` while no other process migrates the engine. Sleeps between tries: a waiting lock query would hold
+ *  a snapshot that `create index concurrently` waits for. */
+export async function withMigrationLock(url: string, work: () => Promise<void>): Promise<void> {
+  const connection = await dial(url);
+  try {
+    while (!(await tryLock(connection, locks.engineMigration))) await sleep(100);
+    await work();
+  } finally {
+    await close(connection);
+  }
+}
+
+/** Calls `work` every `everyMs`, never twice at once; `stop` waits for an open call. */
+export function setRepeating(
+  work: () => Promise<void>,
+  everyMs: number,
+  onError: (error: unknown) => void,
+): { stop(): Promise<void> } {
+  let open: Promise<void> | null = null;
+  const timer = setInterval(() => {
+    open ??= work()
+      .catch(onError)
+      .finally(() => (open = null));
+  }, everyMs);
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await open;
+    },
+  };
+}
+
+async function acquire(url: string, patienceMs: number): Promise<pg.Client | null> {
+  const connection = await dial(url);
+  const deadline = Date.now() + patienceMs;
+  try {
+    for (;;) {
+      if (await tryLock(connection, locks.data)) return connection;
+      if (Date.now() >= deadline) break;
+      await sleep(100);
+    }
+  } catch (error) {
+    await close(connection);
+    throw error;
+  }
+  await close(connection);
+  return null;
+}
+
+async function dial(url: string): Promise<pg.Client> {
+  const connection = new pg.Client({
+    connectionString: url,
+    keepAlive: true,
+    connectionTimeoutMillis: 5000,
+    query_timeout: 5000,
+  });
+  // Without a listener a connection cut by the server would be an uncaught exception; the next query reports it.
+  connection.on('error', () => undefined);
+  await connection.connect();
+  return connection;
+}
+
+const close = (connection: pg.Client): Promise<void> => connection.end().catch(() => undefined);
+
+async function tryLock(connection: pg.Client, lock: number): Promise<boolean> {
+  const { rows } = await connection.query<{ ok: boolean }>('select pg_try_advisory_lock($1, $2) as ok', [
+    lockSpace,
+    lock,
+  ]);
+  return rows[0]?.ok === true;
+}
+
+const isAlive = (connection: pg.Client): Promise<boolean> =>
+  connection.query('select 1').then(
+    () => true,
+    () => false,
+  );
