@@ -1,0 +1,242 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Profile } from '../modules/contract.ts';
+import {
+  allSettings,
+  isLoopbackUrl,
+  settings,
+  urlSettings,
+  type LogLevel,
+  type Name,
+  type Values,
+} from './config-settings.ts';
+import { findValue, readConfigFile, readFileIfThere, type ConfigSources } from './config-sources.ts';
+import { ServiceError, type FieldError } from './platform/errors.ts';
+
+export type { ConfigSources } from './config-sources.ts';
+
+/** Everything the service is told from outside. Secrets are plain strings here: never log a Config, use `describeConfig`. */
+export interface Config {
+  readonly coder: {
+    readonly url: string;
+    /** False when nobody said which Coder: `url` is then only the documented default. */
+    readonly isConfigured: boolean;
+    /** The service's own token. */
+    readonly serviceToken: string | undefined;
+    /** Always a person's token; commands and the demo use it, the service does not. */
+    readonly sessionToken: string | undefined;
+    /** Per request. */
+    readonly timeoutSeconds: number;
+  };
+  /** Undefined: embedded Postgres under `dataDir`. */
+  readonly databaseUrl: string | undefined;
+  /** True with a database of one's own: other replicas may share it, so keys must be given, not generated. */
+  readonly mayHaveReplicas: boolean;
+  /** How workspaces reach the service; undefined: the address it listens on. */
+  readonly publicUrl: string | undefined;
+  /** Port 0 picks a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly model: {
+    readonly upstreamUrl: string;
+    readonly apiKey: string | undefined;
+    readonly default: string | undefined;
+    /** Never empty when `default` is set; empty: whatever the upstream offers. */
+    readonly allowed: readonly string[];
+    /** Overrides the prices that ship with the service. */
+    readonly pricesFile: string | undefined;
+  };
+  readonly dataDir: string;
+  /** JSON text `{"1":"<32 bytes as base64>"}`; `platform/keys.ts` reads it, and generates one where it may. */
+  readonly keyring: string | undefined;
+  readonly keyVersion: string | undefined;
+  readonly auditSigningKey: string | undefined;
+  readonly metricsToken: string | undefined;
+  readonly logLevel: LogLevel;
+  readonly allowInsecureHttp: boolean;
+  /** Attempts at once in one workspace, 1–4. */
+  readonly maxConcurrentPerWorkspace: number;
+  readonly maxProfile: Profile;
+  /** To be logged once at start. */
+  readonly notices: readonly Notice[];
+  /** Each key with its origin; secrets already replaced. */
+  readonly settings: readonly DescribedSetting[];
+}
+
+export interface Notice {
+  readonly level: 'info' | 'warn';
+  readonly message: string;
+}
+
+export interface DescribedSetting {
+  readonly key: string;
+  readonly variable: string | undefined;
+  /** `CODER_URL`, the path of a file, or `default`. */
+  readonly source: string;
+  readonly value: unknown;
+}
+
+/**
+ * What environment and file say, checked; environment wins.
+ *
+ * Files   `--config`, `OUTRIGGER_CONFIG`, `./outrigger.yaml`, `${XDG_CONFIG_HOME:-~/.config}/outrigger/config.yaml`,
+ *         `/etc/outrigger/config.yaml`: the first that is there. YAML, or JSON.
+ * Errors  one `invalid` (`config_invalid`) whose message and `errors` name every bad value; no value is repeated.
+ */
+export function loadConfig(sources: ConfigSources): Config {
+  const errors: FieldError[] = [];
+  const file = readConfigFile(sources, errors);
+  const values: Values = {};
+  const origins = new Map<Name, string>();
+  for (const [name, setting] of allSettings) {
+    const raw = findValue(setting, sources, file, errors);
+    if (raw === undefined) continue;
+    const result = setting.schema.safeParse(raw.value);
+    if (result.success) Object.assign(values, { [name]: result.data });
+    else errors.push({ path: raw.name, message: `must ${setting.must} (from ${raw.source})` });
+    origins.set(name, raw.source);
+  }
+  checkTogether(values, errors);
+  if (errors.length > 0) throw configInvalid(errors);
+  const config = assemble(values, sources);
+  return { ...config, notices: noticesOf(values), settings: describe(config, values, origins) };
+}
+
+/** `loadConfig` over this process: its environment, its files, its user. */
+export function loadConfigFromProcess(configFile?: string): Config {
+  return loadConfig({
+    environment: process.env,
+    readFile: readFileIfThere,
+    homeDir: homedir(),
+    uid: process.getuid?.(),
+    configFile,
+  });
+}
+
+/** Every key with its value and origin, fit to be shown: a secret is `[redacted]`. */
+export const describeConfig = (config: Config): readonly DescribedSetting[] => config.settings;
+
+const configInvalid = (errors: readonly FieldError[]): ServiceError =>
+  new ServiceError(
+    'invalid',
+    'config_invalid',
+    `The configuration cannot be used. Mend what is named here and start again:\n${errors
+      .map(({ path, message }) => `  ${path} ${message}`)
+      .join('\n')}`,
+    { errors },
+  );
+
+function checkTogether(values: Values, errors: FieldError[]): void {
+  for (const name of urlSettings) {
+    const url = values[name];
+    if (url?.startsWith('http:') && !isLoopbackUrl(url) && !values.allowInsecureHttp)
+      errors.push({
+        path: settings[name].variable,
+        message: 'is plain http beyond this machine: use https, or set ALLOW_INSECURE_HTTP=true',
+      });
+  }
+  const { modelAllowed, modelDefault } = values;
+  if (
+    modelDefault !== undefined &&
+    modelAllowed !== undefined &&
+    modelAllowed.length > 0 &&
+    !modelAllowed.includes(modelDefault)
+  )
+    errors.push({ path: 'OUTRIGGER_MODEL', message: 'must be one of OUTRIGGER_MODELS' });
+}
+
+function noticesOf(values: Values): Notice[] {
+  const loopback = urlSettings.filter((name) => values[name]?.startsWith('http:') && isLoopbackUrl(values[name]));
+  const insecure = urlSettings.filter((name) => values[name]?.startsWith('http:') && !isLoopbackUrl(values[name]));
+  const keysOf = (names: readonly (typeof urlSettings)[number][]) => names.map((name) => settings[name].key).join(', ');
+  const kata = (
+    [
+      ['kataUrl', 'kata.url'],
+      ['kataTimeout', 'kata.timeout'],
+    ] as const
+  ).filter(([name]) => values[name] !== undefined);
+  return [
+    ...(loopback.length > 0
+      ? [{ level: 'info' as const, message: `plain http on loopback is allowed: ${keysOf(loopback)}` }]
+      : []),
+    ...(insecure.length > 0
+      ? [{ level: 'warn' as const, message: `ALLOW_INSECURE_HTTP: tokens travel unencrypted to ${keysOf(insecure)}` }]
+      : []),
+    ...(kata.length > 0
+      ? [
+          {
+            level: 'warn' as const,
+            message: `deprecated and without effect, Kata has no HTTP API: ${kata.map(([, key]) => key).join(', ')}`,
+          },
+        ]
+      : []),
+  ];
+}
+
+type Assembled = Omit<Config, 'notices' | 'settings'>;
+
+function assemble(values: Values, { environment, homeDir, uid }: ConfigSources): Assembled {
+  const allowed = values.modelAllowed ?? [];
+  const chosenModel = values.modelDefault ?? allowed[0];
+  return {
+    coder: {
+      url: values.coderUrl ?? 'http://localhost:3000',
+      isConfigured: values.coderUrl !== undefined,
+      serviceToken: values.coderServiceToken,
+      sessionToken: values.coderSessionToken,
+      timeoutSeconds: values.coderTimeout ?? 30,
+    },
+    databaseUrl: values.databaseUrl,
+    mayHaveReplicas: values.databaseUrl !== undefined,
+    publicUrl: values.publicUrl,
+    listen: values.listen ?? { host: '127.0.0.1', port: 7676 },
+    model: {
+      upstreamUrl: values.modelUpstreamUrl ?? 'https://openrouter.ai/api/v1',
+      apiKey: values.modelApiKey,
+      default: chosenModel,
+      allowed: allowed.length === 0 && chosenModel !== undefined ? [chosenModel] : allowed,
+      pricesFile: values.modelPricesFile,
+    },
+    dataDir: values.dataDir ?? defaultDataDir(environment, homeDir, uid),
+    keyring: values.keyring,
+    keyVersion: values.keyVersion,
+    auditSigningKey: values.auditSigningKey,
+    metricsToken: values.metricsToken,
+    logLevel: values.logLevel ?? 'info',
+    allowInsecureHttp: values.allowInsecureHttp ?? false,
+    maxConcurrentPerWorkspace: values.maxConcurrent ?? 1,
+    maxProfile: values.maxProfile ?? 'ask',
+  };
+}
+
+function defaultDataDir(environment: ConfigSources['environment'], homeDir: string, uid: number | undefined): string {
+  if (uid === 0) return '/var/lib/outrigger';
+  return join(environment['XDG_DATA_HOME'] || join(homeDir, '.local', 'share'), 'outrigger');
+}
+
+function describe(config: Assembled, values: Values, origins: ReadonlyMap<Name, string>): DescribedSetting[] {
+  const inForce: Partial<Record<Name, unknown>> = {
+    ...values,
+    coderUrl: config.coder.url,
+    coderTimeout: config.coder.timeoutSeconds,
+    listen: config.listen.host.includes(':')
+      ? `[${config.listen.host}]:${config.listen.port}`
+      : `${config.listen.host}:${config.listen.port}`,
+    modelUpstreamUrl: config.model.upstreamUrl,
+    modelDefault: config.model.default,
+    modelAllowed: config.model.allowed,
+    dataDir: config.dataDir,
+    logLevel: config.logLevel,
+    allowInsecureHttp: config.allowInsecureHttp,
+    maxConcurrent: config.maxConcurrentPerWorkspace,
+    maxProfile: config.maxProfile,
+  };
+  return allSettings.map(([name, { key, variable, isSecret }]) => {
+    const value = inForce[name] ?? null;
+    return {
+      key,
+      variable,
+      source: origins.get(name) ?? 'default',
+      value: isSecret && value !== null ? '[redacted]' : value,
+    };
+  });
+}
