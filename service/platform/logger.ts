@@ -2,7 +2,9 @@ import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
 
 export type Logger = PinoLogger;
 
-/** Keys whose values never reach a log line, at any of the depths we log. */
+const censor = '[redacted]';
+
+/** Keys whose values never reach a log line, whatever their shape. */
 const secretKeys = [
   'authorization',
   'cookie',
@@ -12,6 +14,7 @@ const secretKeys = [
   'proof',
   'apiKey',
   'prompt',
+  'keyring',
   'bridge_token',
   'task_token',
   'connectionString',
@@ -19,7 +22,29 @@ const secretKeys = [
   '["x-api-key"]',
   '["set-cookie"]',
 ];
-const at = (prefix: string) => secretKeys.map((key) => (key.startsWith('[') ? `${prefix.slice(0, -1)}${key}` : prefix + key));
+const at = (prefix: string) =>
+  secretKeys.map((key) => (key.startsWith('[') ? `${prefix.slice(0, -1)}${key}` : prefix + key));
+
+/**
+ * What the keys above cannot catch, replaced in the finished line: any depth, and text inside messages and stacks.
+ *
+ * Safety  each replacement keeps the line valid JSON: no pattern crosses a quote or eats a backslash of an escape.
+ */
+const shapes: readonly (readonly [RegExp, string])[] = [
+  // "serviceToken":"…", "OPENROUTER_API_KEY":"…": a text under a key that speaks of a secret.
+  [
+    /("[^"\\]*(?:token|secret|password|api_?key|keyring|signing_?key|proof|prompt)":)"(?:[^"\\]|\\.)*"/gi,
+    `$1"${censor}"`,
+  ],
+  // Our own tokens by their prefix.
+  [/\bor[btxsw]_[\w.-]{16,}/g, censor],
+  // user:password@ in an address, a driver's error among them.
+  [/(:\/\/)[^\s"\\/@]+@/g, `$1${censor}@`],
+  [/\b(bearer|basic) [\w.~+/=-]{8,}/gi, `$1 ${censor}`],
+];
+
+const withoutSecrets = (line: string): string =>
+  shapes.reduce((text, [pattern, replacement]) => text.replace(pattern, replacement), line);
 
 /** JSON lines on stdout: constant message, data in fields, secrets replaced. */
 export function createLogger(options: { level: string; destination?: DestinationStream }): Logger {
@@ -27,7 +52,8 @@ export function createLogger(options: { level: string; destination?: Destination
     {
       level: options.level,
       base: null,
-      redact: { paths: [...secretKeys, ...at('*.'), ...at('*.*.')], censor: '[redacted]' },
+      redact: { paths: [...secretKeys, ...at('*.'), ...at('*.*.')], censor },
+      hooks: { streamWrite: withoutSecrets },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
