@@ -1,0 +1,62 @@
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { dirname } from 'node:path';
+import type { Checkpoint } from './audit-chain.ts';
+
+/**
+ * The newest checkpoint, kept in a file beside the keys.
+ *
+ * Whoever deletes the end of the chain together with its checkpoints leaves a database that is consistent in itself;
+ * only a memory outside the database can tell. Written after the commit, so it is never ahead of the database.
+ */
+export const anchorFile = 'audit-head.json';
+
+/** The checkpoint in `path`; undefined when there is no file, null when it holds something else. */
+export async function readAnchor(path: string): Promise<Checkpoint | null | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return parseAnchor(text);
+}
+
+function parseAnchor(text: string): Checkpoint | null {
+  try {
+    const value = JSON.parse(text) as Record<string, unknown>;
+    return {
+      sequence: Number(value['sequence']),
+      position: Number(value['position']),
+      hash: Buffer.from(String(value['hash']), 'hex'),
+      at: String(value['at']),
+      keyId: String(value['key_id']),
+      signature: Buffer.from(String(value['signature']), 'hex'),
+    };
+  } catch {
+    return null;
+  }
+}
+
+/** Replaces the file as a whole; a crash leaves the old one or the new one. */
+export async function writeAnchor(path: string, checkpoint: Checkpoint): Promise<void> {
+  const text = JSON.stringify({
+    sequence: checkpoint.sequence,
+    position: checkpoint.position,
+    hash: checkpoint.hash.toString('hex'),
+    at: checkpoint.at,
+    key_id: checkpoint.keyId,
+    signature: checkpoint.signature.toString('hex'),
+  });
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const draft = `${path}.${randomUUID()}`;
+  const file = await open(draft, 'wx', 0o600);
+  try {
+    await file.writeFile(text + '\n');
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(draft, path);
+}
