@@ -332,7 +332,7 @@ describe('plain http', () => {
 
     expect(refusal(() => load({ environment })).errors.map(({ path }) => path)).toEqual([variable]);
     expect(load({ environment: { ...environment, ALLOW_INSECURE_HTTP: 'true' } }).notices).toEqual([
-      { level: 'warn', message: expect.stringContaining('ALLOW_INSECURE_HTTP') as string },
+      { level: 'warn', message: expect.stringContaining('ALLOW_INSECURE_HTTP') },
     ]);
   });
 
