@@ -1,7 +1,21 @@
 import type { Migration } from 'kysely';
+import { migrations as audit } from './audit/migrations.ts';
+import { migrations as gateway } from './gateway/migrations.ts';
+import { migrations as approvals } from './approvals/migrations.ts';
+import { migrations as bridge } from './bridge/migrations.ts';
+import { migrations as tasks } from './tasks/migrations.ts';
+import { migrations as workflows } from './workflows/migrations.ts';
+import { idempotencyMigrations } from './platform/idempotency.ts';
 import { migrations as engine } from './platform/engine-migrations.ts';
 
 /** Every room's migrations, joined; their names order them. */
 export const allMigrations: Record<string, Migration> = {
   ...engine,
+  ...audit,
+  ...gateway,
+  ...bridge,
+  ...approvals,
+  ...tasks,
+  ...workflows,
+  ...idempotencyMigrations,
 };

@@ -24,9 +24,14 @@ export function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, 
     message: issue.message,
   }));
   const first = errors[0];
-  throw new ServiceError('invalid', 'invalid_request', `${what} is not valid: ${first?.path}: ${first?.message}. See errors[] for every fault.`, {
-    errors,
-  });
+  throw new ServiceError(
+    'invalid',
+    'invalid_request',
+    `${what} is not valid: ${first?.path}: ${first?.message}. See errors[] for every fault.`,
+    {
+      errors,
+    },
+  );
 }
 
 /** A path parameter that must be there because the route's path names it. */
@@ -79,16 +84,29 @@ export function asServiceError(error: unknown): ServiceError {
   if (error instanceof ServiceError) return error;
   const type = typeof error === 'object' && error !== null && 'type' in error ? error.type : undefined;
   if (type === 'entity.too.large')
-    return new ServiceError('too_large', 'body_too_large', 'The body is larger than 1 MiB. Send less, or attach files to the workspace.');
+    return new ServiceError(
+      'too_large',
+      'body_too_large',
+      'The body is larger than 1 MiB. Send less, or attach files to the workspace.',
+    );
   if (type === 'entity.parse.failed' || type === 'encoding.unsupported' || type === 'charset.unsupported')
     return new ServiceError('invalid', 'malformed_json', 'The body is not valid JSON in UTF-8. Check its syntax.');
   if (type === 'request.aborted' || type === 'request.size.invalid')
     return new ServiceError('invalid', 'incomplete_body', 'The body ended early. Send it again.');
   if (error instanceof URIError)
-    return new ServiceError('invalid', 'malformed_url', 'The URL holds a percent sign that encodes nothing. Encode it as %25.');
-  return new ServiceError('internal', 'internal', 'Something broke on our side. Quote the request id to whoever runs the service.', {
-    cause: error,
-  });
+    return new ServiceError(
+      'invalid',
+      'malformed_url',
+      'The URL holds a percent sign that encodes nothing. Encode it as %25.',
+    );
+  return new ServiceError(
+    'internal',
+    'internal',
+    'Something broke on our side. Quote the request id to whoever runs the service.',
+    {
+      cause: error,
+    },
+  );
 }
 
 export const requestId = (response: Response): string => String(response.locals['requestId'] ?? '');

@@ -1,0 +1,160 @@
+import type { Selectable } from 'kysely';
+import type { Ask, Decision } from '../../modules/contract.ts';
+import type { Database, Transaction } from '../platform/database.ts';
+import type { Approval, ApprovalState } from './approval.ts';
+
+interface ApprovalTable {
+  id: string;
+  task_id: string;
+  attempt: number;
+  ask_id: string;
+  kind: Ask['kind'];
+  title: string;
+  detail: unknown;
+  detail_hash: string;
+  workspace_id: string;
+  owner_id: string;
+  organization_id: string;
+  state: ApprovalState;
+  decision: Decision | null;
+  decided_by: string | null;
+  message: string | null;
+  asked_at: Date;
+  expires_at: Date;
+  settled_at: Date | null;
+}
+interface Tables {
+  approval: ApprovalTable;
+}
+
+const fromRow = (row: Selectable<ApprovalTable>): Approval => ({
+  id: row.id,
+  task_id: row.task_id,
+  attempt: row.attempt,
+  askId: row.ask_id,
+  kind: row.kind,
+  title: row.title,
+  detail: row.detail as Approval['detail'],
+  detailHash: row.detail_hash,
+  workspaceId: row.workspace_id,
+  ownerId: row.owner_id,
+  organizationId: row.organization_id,
+  state: row.state,
+  decision: row.decision,
+  decidedBy: row.decided_by,
+  message: row.message,
+  askedAt: row.asked_at,
+  expiresAt: row.expires_at,
+  settledAt: row.settled_at,
+});
+
+/** Stores a question; the same question of the same attempt again answers the stored one with `isNew` false. */
+export async function insertApproval(
+  tx: Transaction,
+  approval: Omit<Approval, 'state' | 'decision' | 'decidedBy' | 'message' | 'settledAt'>,
+): Promise<{ approval: Approval; isNew: boolean }> {
+  const table = tx.as<Tables>();
+  const inserted = await table
+    .insertInto('approval')
+    .values({
+      id: approval.id,
+      task_id: approval.task_id,
+      attempt: approval.attempt,
+      ask_id: approval.askId,
+      kind: approval.kind,
+      title: approval.title,
+      detail: JSON.stringify(approval.detail),
+      detail_hash: approval.detailHash,
+      workspace_id: approval.workspaceId,
+      owner_id: approval.ownerId,
+      organization_id: approval.organizationId,
+      state: 'pending',
+      decision: null,
+      decided_by: null,
+      message: null,
+      asked_at: approval.askedAt,
+      expires_at: approval.expiresAt,
+      settled_at: null,
+    })
+    .onConflict((conflict) => conflict.columns(['task_id', 'attempt', 'ask_id']).doNothing())
+    .returningAll()
+    .executeTakeFirst();
+  if (inserted) return { approval: fromRow(inserted), isNew: true };
+  const stored = await table
+    .selectFrom('approval')
+    .selectAll()
+    .where((where) => where.and({ task_id: approval.task_id, attempt: approval.attempt, ask_id: approval.askId }))
+    .executeTakeFirstOrThrow();
+  return { approval: fromRow(stored), isNew: false };
+}
+
+export async function readApproval(database: Pick<Database, 'as'>, id: string): Promise<Approval | null> {
+  const row = await database.as<Tables>().selectFrom('approval').selectAll().where('id', '=', id).executeTakeFirst();
+  return row ? fromRow(row) : null;
+}
+
+/** Settles a pending approval; null when somebody or something else was faster. */
+export async function settlePending(
+  tx: Transaction,
+  id: string,
+  values: {
+    state: Exclude<ApprovalState, 'pending'>;
+    decision: Decision;
+    decidedBy: string | null;
+    message: string | null;
+    now: Date;
+  },
+): Promise<Approval | null> {
+  const row = await tx
+    .as<Tables>()
+    .updateTable('approval')
+    .set({
+      state: values.state,
+      decision: values.decision,
+      decided_by: values.decidedBy,
+      message: values.message,
+      settled_at: values.now,
+    })
+    .where('id', '=', id)
+    .where('state', '=', 'pending')
+    .returningAll()
+    .executeTakeFirst();
+  return row ? fromRow(row) : null;
+}
+
+export async function pendingOfTask(tx: Transaction, taskId: string): Promise<readonly Approval[]> {
+  const rows = await tx
+    .as<Tables>()
+    .selectFrom('approval')
+    .selectAll()
+    .where('task_id', '=', taskId)
+    .where('state', '=', 'pending')
+    .orderBy('id')
+    .forUpdate()
+    .execute();
+  return rows.map(fromRow);
+}
+
+/** An owner's approvals, newest first. `cursor` is the id of the last one seen. */
+export async function listApprovals(
+  database: Database,
+  filter: {
+    ownerId: string;
+    state?: ApprovalState | undefined;
+    taskId?: string | undefined;
+    limit: number;
+    cursor?: string | undefined;
+  },
+): Promise<readonly Approval[]> {
+  let query = database
+    .as<Tables>()
+    .selectFrom('approval')
+    .selectAll()
+    .where('owner_id', '=', filter.ownerId)
+    .orderBy('id', 'desc')
+    .limit(filter.limit);
+  if (filter.state) query = query.where('state', '=', filter.state);
+  if (filter.taskId) query = query.where('task_id', '=', filter.taskId);
+  if (filter.cursor) query = query.where('id', '<', filter.cursor);
+  return (await query.execute()).map(fromRow);
+}

@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import { decisions } from '../../modules/contract.ts';
+import type { Authorize } from '../identity/authorize.ts';
+import { callerOf } from '../identity/identity.ts';
+import { isUuid } from '../platform/clock.ts';
+import type { Database } from '../platform/database.ts';
+import { notFound } from '../platform/errors.ts';
+import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { present } from './approval.ts';
+import { listApprovals, readApproval } from './approval-store.ts';
+import type { Approvals } from './approvals.ts';
+
+const query = listQuery.extend({
+  state: z.enum(['pending', 'decided', 'expired', 'withdrawn']).optional(),
+  task_id: z.uuid().optional(),
+});
+const decisionBody = z.strictObject({ decision: z.enum(decisions), message: z.string().max(2_000).optional() });
+
+export function approvalsRoutes(parts: { database: Database; approvals: Approvals; authorize: Authorize }): Route[] {
+  const { database, approvals, authorize } = parts;
+  return [
+    {
+      method: 'get',
+      path: '/api/v2/agents/approvals',
+      guard: 'user',
+      summary: 'Lists the questions of your running tasks, newest first.',
+      handler: async (request, response) => {
+        const { limit, cursor, state, task_id: taskId } = parse(query, request.query, 'The query');
+        const items = await listApprovals(database, {
+          ownerId: callerOf(response).actor.id,
+          limit,
+          cursor,
+          state,
+          taskId,
+        });
+        response.json({
+          items: items.map(present),
+          next_cursor: items.length === limit ? (items.at(-1)?.id ?? null) : null,
+        });
+      },
+    },
+    {
+      method: 'post',
+      path: '/api/v2/agents/approvals/:approvalId/decision',
+      guard: 'user',
+      summary: 'Decides a question: once or reject.',
+      handler: async (request, response) => {
+        const caller = callerOf(response);
+        const id = pathParameter(request, 'approvalId');
+        const { decision, message } = parse(decisionBody, request.body, 'The decision');
+        const approval = isUuid(id) ? await readApproval(database, id) : null;
+        if (!approval) throw notFound(`Approval '${id}'`);
+        await authorize.use(caller, { what: `Approval '${id}'`, ...approval }, requestId(response));
+        const decided = await database.transaction((tx) =>
+          approvals.decide(tx, approval, {
+            actorId: caller.actor.id,
+            decision,
+            message: message ?? null,
+            requestId: requestId(response),
+          }),
+        );
+        response.json(present(decided));
+      },
+    },
+  ];
+}

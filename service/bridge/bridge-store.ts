@@ -1,0 +1,205 @@
+import type { RegisterRequest, ServiceRequests, ServiceRequestType } from '../../modules/contract.ts';
+import { notify, type Database, type Transaction } from '../platform/database.ts';
+import { uuidv7, type Clock } from '../platform/clock.ts';
+import { bridgeChannel, type BridgeIdentity, type StoredFrame } from './bridge.ts';
+
+interface Tables {
+  bridge: {
+    workspace_id: string;
+    generation: number;
+    workspace_agent_id: string;
+    owner_id: string;
+    organization_id: string;
+    harness_version: string;
+    protocol_version: number;
+    capabilities: string;
+    token_hash: Buffer;
+    token_expires_at: Date;
+    registered_at: Date;
+    last_seen_at: Date;
+    connected: boolean;
+  };
+  bridge_frame: {
+    id: number;
+    frame_id: string;
+    workspace_id: string;
+    type: string;
+    payload: string;
+    created_at: Date;
+    acked_at: Date | null;
+  };
+}
+
+/** Stores the newest registration of a workspace. `superseded` is true when an older bridge was still connected. */
+export async function saveRegistration(
+  tx: Transaction,
+  now: Date,
+  registration: {
+    request: RegisterRequest;
+    ownerId: string;
+    organizationId: string;
+    tokenHash: Buffer;
+    tokenExpiresAt: Date;
+  },
+): Promise<{ generation: number; superseded: boolean }> {
+  const { request, ownerId, organizationId, tokenHash, tokenExpiresAt } = registration;
+  const table = tx.as<Tables>();
+  const before = await table
+    .selectFrom('bridge')
+    .select(['generation', 'connected'])
+    .where('workspace_id', '=', request.workspace_id)
+    .forUpdate()
+    .executeTakeFirst();
+  const row = {
+    generation: (before?.generation ?? 0) + 1,
+    workspace_agent_id: request.agent_id,
+    owner_id: ownerId,
+    organization_id: organizationId,
+    harness_version: request.version,
+    protocol_version: request.protocol_version,
+    capabilities: JSON.stringify(request.capabilities),
+    token_hash: tokenHash,
+    token_expires_at: tokenExpiresAt,
+    registered_at: now,
+    last_seen_at: now,
+    connected: false,
+  };
+  const saved = await table
+    .insertInto('bridge')
+    .values({ workspace_id: request.workspace_id, ...row })
+    .onConflict((conflict) =>
+      conflict.column('workspace_id').doUpdateSet({ ...row, generation: (eb) => eb('bridge.generation', '+', 1) }),
+    )
+    .returning('generation')
+    .executeTakeFirstOrThrow();
+  await notify(tx, bridgeChannel, request.workspace_id);
+  return { generation: saved.generation, superseded: before?.connected ?? false };
+}
+
+/** The bridge whose unexpired token this is. */
+export async function bridgeByToken(database: Database, tokenHash: Buffer, now: Date): Promise<BridgeIdentity | null> {
+  const row = await database
+    .as<Tables>()
+    .selectFrom('bridge')
+    .select(['workspace_id', 'generation', 'owner_id', 'organization_id'])
+    .where('token_hash', '=', tokenHash)
+    .where('token_expires_at', '>', now)
+    .executeTakeFirst();
+  return row
+    ? {
+        workspaceId: row.workspace_id,
+        generation: row.generation,
+        ownerId: row.owner_id,
+        organizationId: row.organization_id,
+      }
+    : null;
+}
+
+/** Notes that the bridge is there. Answers when its token ends, or null when a newer registration fenced it. */
+export async function touch(
+  tx: Transaction,
+  bridge: BridgeIdentity,
+  values: { connected: boolean; now: Date },
+): Promise<{ tokenExpiresAt: Date } | null> {
+  const row = await tx
+    .as<Tables>()
+    .updateTable('bridge')
+    .set({ connected: values.connected, last_seen_at: values.now })
+    .where('workspace_id', '=', bridge.workspaceId)
+    .where('generation', '=', bridge.generation)
+    .returning('token_expires_at')
+    .executeTakeFirst();
+  return row ? { tokenExpiresAt: row.token_expires_at } : null;
+}
+
+export async function replaceToken(
+  tx: Transaction,
+  bridge: BridgeIdentity,
+  token: { hash: Buffer; expiresAt: Date },
+): Promise<void> {
+  await tx
+    .as<Tables>()
+    .updateTable('bridge')
+    .set({ token_hash: token.hash, token_expires_at: token.expiresAt })
+    .where('workspace_id', '=', bridge.workspaceId)
+    .where('generation', '=', bridge.generation)
+    .execute();
+}
+
+/** The generation that counts now, or null when the workspace never registered. */
+export async function currentGeneration(database: Database, workspaceId: string): Promise<number | null> {
+  const row = await database
+    .as<Tables>()
+    .selectFrom('bridge')
+    .select('generation')
+    .where('workspace_id', '=', workspaceId)
+    .executeTakeFirst();
+  return row?.generation ?? null;
+}
+
+/** Sends a command to the bridge of a workspace: kept until answered, sent again after a reconnection. */
+export async function sendToBridge<Type extends ServiceRequestType>(
+  tx: Transaction,
+  clock: Clock,
+  workspaceId: string,
+  type: Type,
+  payload: ServiceRequests[Type]['payload'],
+): Promise<void> {
+  await tx
+    .as<Tables>()
+    .insertInto('bridge_frame')
+    .values({
+      frame_id: uuidv7(clock),
+      workspace_id: workspaceId,
+      type,
+      payload: JSON.stringify(payload),
+      created_at: clock.now(),
+    } as never)
+    .execute();
+  await notify(tx, bridgeChannel, workspaceId);
+}
+
+/** Tells the bridge of a workspace that an attempt may be waiting. */
+export const wakeBridge = (tx: Transaction, workspaceId: string): Promise<void> =>
+  notify(tx, bridgeChannel, workspaceId);
+
+export async function pendingFrames(
+  database: Database,
+  workspaceId: string,
+  afterId: number,
+): Promise<readonly StoredFrame[]> {
+  const rows = await database
+    .as<Tables>()
+    .selectFrom('bridge_frame')
+    .select(['id', 'frame_id', 'type', 'payload'])
+    .where('workspace_id', '=', workspaceId)
+    .where('acked_at', 'is', null)
+    .where('id', '>', afterId)
+    .orderBy('id')
+    .limit(100)
+    .execute();
+  return rows.map((row) => ({
+    id: row.id,
+    frameId: row.frame_id,
+    type: row.type as ServiceRequestType,
+    payload: row.payload,
+  }));
+}
+
+/** Marks a command as answered; false when it was already. */
+export async function acknowledge(tx: Transaction, frameId: string, now: Date): Promise<boolean> {
+  const done = await tx
+    .as<Tables>()
+    .updateTable('bridge_frame')
+    .set({ acked_at: now })
+    .where('frame_id', '=', frameId)
+    .where('acked_at', 'is', null)
+    .executeTakeFirst();
+  return done.numUpdatedRows > 0n;
+}
+
+/** Forgets answered commands and those whose workspace did not answer for a day. */
+export async function forgetOldFrames(tx: Transaction, now: Date): Promise<void> {
+  const dayAgo = new Date(now.getTime() - 86_400_000);
+  await tx.as<Tables>().deleteFrom('bridge_frame').where('created_at', '<', dayAgo).execute();
+}

@@ -1,0 +1,135 @@
+import { sql } from 'kysely';
+import type { Clock } from '../platform/clock.ts';
+import type { Database, Transaction } from '../platform/database.ts';
+import type { Engine } from '../platform/engine.ts';
+import type { Logger } from '../platform/logger.ts';
+import { appendEvent } from './task-events.ts';
+import { insertAttempt } from './task-store.ts';
+import { attemptWorkflow, attemptWorkflowId } from './task.ts';
+
+export interface AdmitParts {
+  readonly database: Database;
+  readonly engine: Pick<Engine, 'enqueue'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Attempts that may hold a place in one workspace at once, 1–4. */
+  readonly perWorkspace: number;
+  /** How long an attempt waits for its workspace and its bridge. */
+  readonly prepareMs: number;
+}
+
+/** Admits what may start. Runs on submit, on settle and every second; doing it too often is harmless. */
+export interface Admission {
+  admitNow(): Promise<number>;
+  start(intervalMs: number): void;
+  stop(): Promise<void>;
+}
+
+interface Admitted {
+  readonly id: string;
+  readonly attempt: number;
+  readonly workspace_id: string;
+  readonly priority: number;
+}
+
+/** Largest number of waiting tasks looked at in one statement. */
+const batchSize = 500;
+/** Serializes admissions, so that two replicas never fill the same place. Number chosen by us. */
+const admissionLock = 7_676_001;
+
+export function makeAdmission(parts: AdmitParts): Admission {
+  const { database, log } = parts;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<number> | undefined;
+  let again = false;
+
+  async function drain(): Promise<number> {
+    let total = 0;
+    do {
+      again = false;
+      const admitted = await database.transaction((tx) => admitBatch(tx, parts));
+      total += admitted;
+      if (admitted === batchSize) again = true;
+    } while (again);
+    return total;
+  }
+
+  function admitNow(): Promise<number> {
+    if (running) {
+      again = true;
+      return running;
+    }
+    running = drain().finally(() => (running = undefined));
+    return running;
+  }
+
+  return {
+    admitNow,
+    start(intervalMs) {
+      timer = setInterval(() => {
+        admitNow().catch((error: Error) => log.error({ error }, 'admission failed'));
+      }, intervalMs);
+    },
+    async stop() {
+      clearInterval(timer);
+      await running?.catch(() => undefined);
+    },
+  };
+}
+
+/**
+ * One pass: ranks the waiting tasks of each workspace by priority aged by one point a minute, starts those for
+ * which there is a place, and writes on the others why they wait.
+ */
+async function admitBatch(tx: Transaction, parts: AdmitParts): Promise<number> {
+  const { clock } = parts;
+  const now = clock.now();
+  await tx.client.query('select pg_advisory_xact_lock($1)', [admissionLock]);
+  const { rows } = await sql<Admitted>`
+    with waiting as (
+      select id, workspace_id, submitted_at,
+             priority + extract(epoch from ${now}::timestamptz - submitted_at) / 60 as aged
+        from task
+       where state = 'queued' and run_at <= ${now}
+       order by aged desc, submitted_at, id
+       limit ${batchSize}
+       for update skip locked
+    ), busy as (
+      select workspace_id, count(*) as places
+        from task
+       where state in ('starting', 'running', 'waiting', 'stopping')
+         and workspace_id in (select workspace_id from waiting)
+       group by workspace_id
+    ), ranked as (
+      select waiting.id,
+             row_number() over (partition by waiting.workspace_id order by aged desc, submitted_at, id)
+               + coalesce(busy.places, 0) as place
+        from waiting left join busy using (workspace_id)
+    ), held as (
+      update task set reason = 'AgentAtCapacity'
+       where id in (select id from ranked where place > ${parts.perWorkspace})
+         and reason is distinct from 'AgentAtCapacity'
+    )
+    update task set state = 'starting', attempt = attempt + 1, reason = null
+     where id in (select id from ranked where place <= ${parts.perWorkspace})
+    returning id, attempt, workspace_id, priority`.execute(tx.as<unknown>());
+  for (const admitted of rows) await begin(tx, parts, admitted, now);
+  return rows.length;
+}
+
+async function begin(tx: Transaction, parts: AdmitParts, admitted: Admitted, now: Date): Promise<void> {
+  const { id, attempt } = admitted;
+  await insertAttempt(tx, {
+    taskId: id,
+    number: attempt,
+    workspaceId: admitted.workspace_id,
+    prepareUntil: new Date(now.getTime() + parts.prepareMs),
+    now,
+  });
+  await appendEvent(tx, { taskId: id, attempt, type: 'task.starting', at: now });
+  await parts.engine.enqueue(tx, {
+    workflow: attemptWorkflow,
+    id: attemptWorkflowId(id, attempt),
+    input: { task_id: id, attempt },
+  });
+}

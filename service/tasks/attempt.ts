@@ -1,0 +1,195 @@
+import { timing, type AttemptRef, type Evidence, type Reason } from '../../modules/contract.ts';
+import { sendToBridge, wakeBridge } from '../bridge/bridge-store.ts';
+import type { Coder } from '../coder/coder.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Database, Transaction } from '../platform/database.ts';
+import type { DurableContext, Engine } from '../platform/engine.ts';
+import type { Logger } from '../platform/logger.ts';
+import { settleAttempt, type SettleParts, type Wake } from './settle.ts';
+import { appendEvent } from './task-events.ts';
+import { changeAttempt, changeTask, lockTask, readAttempt } from './task-store.ts';
+import { attemptWorkflow, failedEvidence, lookTopic, type AttemptRecord, type TaskRecord } from './task.ts';
+
+/**
+ * The durable story of one attempt.
+ *
+ * It holds no state: each turn looks at the rows, does the one thing that is due, and says how long nothing will
+ * be due. A signal only means "look again", so a lost, doubled or late one is harmless.
+ */
+export type Turn =
+  { readonly done: false; readonly waitMs: number } | { readonly done: true; readonly wakes: readonly Wake[] };
+
+export interface AttemptParts extends SettleParts {
+  readonly database: Database;
+  readonly coder: Pick<Coder, 'ensureRunning'>;
+  readonly log: Logger;
+  /** Called after an attempt gave back its place. */
+  readonly admit: () => Promise<unknown>;
+}
+
+const done = (wakes: readonly Wake[] = []): Turn => ({ done: true, wakes });
+const wait = (waitMs: number): Turn => ({ done: false, waitMs: Math.max(waitMs, 50) });
+
+/** How often a starting workspace is looked at. */
+const workspacePollMs = 2_000;
+const brokenTurnMs = 5_000;
+/** Room for the bridge to report the end it was asked for: abort, TERM, KILL and the check. */
+const stopGraceMs = timing.stopAbortMs + timing.stopTermMs + 20_000;
+
+export function registerAttempt(engine: Engine, parts: AttemptParts): void {
+  engine.register<AttemptRef>(attemptWorkflow, (context, ref) => runAttempt(context, parts, ref));
+}
+
+async function runAttempt(context: DurableContext, parts: AttemptParts, ref: AttemptRef): Promise<void> {
+  for (let turn = 1; ; turn += 1) {
+    const next = await context.step(`turn-${turn}`, () => takeTurnOrWait(parts, ref));
+    if (next.done) {
+      for (const wake of next.wakes) await context.signal(wake.workflowId, wake.topic, {});
+      await context.step('admit', () => parts.admit().then(() => null));
+      return;
+    }
+    await context.receive(lookTopic, next.waitMs);
+  }
+}
+
+/** A turn that broke is taken again a little later: an error would end the durable function for ever. */
+async function takeTurnOrWait(parts: AttemptParts, ref: AttemptRef): Promise<Turn> {
+  try {
+    return await takeTurn(parts, ref);
+  } catch (error) {
+    parts.log.error({ error, taskId: ref.task_id, attempt: ref.attempt }, 'a turn of an attempt failed');
+    return wait(brokenTurnMs);
+  }
+}
+
+/** Does what is due for an attempt. Idempotent. */
+export async function takeTurn(parts: AttemptParts, ref: AttemptRef): Promise<Turn> {
+  const attempt = await readAttempt(parts.database, ref.task_id, ref.attempt);
+  if (!attempt) return done();
+  if (attempt.state === 'preparing') return prepare(parts, ref);
+  return parts.database.transaction((tx) => lockedTurn(tx, parts, ref));
+}
+
+/** Makes sure the workspace runs. Coder is asked outside any transaction. */
+async function prepare(parts: AttemptParts, ref: AttemptRef): Promise<Turn> {
+  const { database, coder, clock } = parts;
+  const task = await database.transaction((tx) => lockTask(tx, ref.task_id));
+  if (!task || task.attempt !== ref.attempt) return done();
+  const ready =
+    task.state === 'stopping' || task.state === 'finished'
+      ? 'running'
+      : await coder.ensureRunning(task.workspaceId, { actor: `user:${task.ownerId}`, requestId: task.requestId });
+  return database.transaction(async (tx) => {
+    const current = await lockCurrent(tx, ref);
+    if (!current) return done();
+    if (current.attempt.state !== 'preparing') return lockedTurn(tx, parts, ref);
+    if (current.task.state === 'stopping') return settle(tx, parts, current.task, nothingRan(clock));
+    if (ready === 'running') {
+      await changeAttempt(tx, ref.task_id, ref.attempt, { state: 'offered' });
+      await changeTask(tx, ref.task_id, { reason: 'AgentServerNotReady' });
+      await wakeBridge(tx, task.workspaceId);
+      return wait(current.attempt.prepareUntil.getTime() - clock.now().getTime());
+    }
+    if (ready !== 'starting') return settle(tx, parts, current.task, failure('WorkspaceStopped', ready.refused, false));
+    if (current.attempt.prepareUntil <= clock.now())
+      return settle(tx, parts, current.task, failure('WorkspaceStopped', 'The workspace did not start in time.', true));
+    await changeTask(tx, ref.task_id, { reason: 'AgentServerNotReady' });
+    return wait(workspacePollMs);
+  });
+}
+
+async function lockedTurn(tx: Transaction, parts: AttemptParts, ref: AttemptRef): Promise<Turn> {
+  const current = await lockCurrent(tx, ref);
+  if (!current) return done();
+  const { task, attempt } = current;
+  switch (attempt.state) {
+    case 'settled':
+      return done();
+    case 'preparing':
+      return wait(50);
+    case 'offered':
+      return whileOffered(tx, parts, task, attempt);
+    case 'leased':
+      return whileLeased(tx, parts, task, attempt);
+    case 'reported':
+      return settle(tx, parts, task, attempt.evidence ?? failure('AgentError', 'The report was empty.', true));
+  }
+}
+
+async function whileOffered(
+  tx: Transaction,
+  parts: AttemptParts,
+  task: TaskRecord,
+  attempt: AttemptRecord,
+): Promise<Turn> {
+  if (task.state === 'stopping') return settle(tx, parts, task, nothingRan(parts.clock));
+  const leftMs = attempt.prepareUntil.getTime() - parts.clock.now().getTime();
+  if (leftMs > 0) return wait(leftMs);
+  return settle(tx, parts, task, failure('BridgeLost', 'No bridge of the workspace asked for work in time.', true));
+}
+
+async function whileLeased(
+  tx: Transaction,
+  parts: AttemptParts,
+  task: TaskRecord,
+  attempt: AttemptRecord,
+): Promise<Turn> {
+  const now = parts.clock.now().getTime();
+  const leaseLeftMs = (attempt.leaseUntil?.getTime() ?? now) - now;
+  if (leaseLeftMs <= 0)
+    return settle(tx, parts, task, failure('BridgeLost', 'The bridge stopped sending heartbeats.', true));
+  if (task.state === 'stopping') {
+    const stopLeftMs = (task.stopRequestedAt?.getTime() ?? now) + stopGraceMs - now;
+    return stopLeftMs > 0
+      ? wait(Math.min(stopLeftMs, leaseLeftMs))
+      : settle(tx, parts, task, failure('StopUnproven', 'The bridge did not prove the stop in time.', false));
+  }
+  const { nextDueAt } = await parts.approvals.expireDue(tx, task.id);
+  const activeLeftMs = activeDeadline(task, attempt, now) - now;
+  if (activeLeftMs <= 0) {
+    await askToStop(tx, parts.clock, task, 'Timeout');
+    return wait(Math.min(stopGraceMs, leaseLeftMs));
+  }
+  return wait(Math.min(leaseLeftMs, activeLeftMs, nextDueAt === null ? leaseLeftMs : nextDueAt.getTime() - now));
+}
+
+/** When the attempt has used up its time; waiting for a person does not count. */
+function activeDeadline(task: TaskRecord, attempt: AttemptRecord, now: number): number {
+  const waitingMs = attempt.waitingSince === null ? 0 : now - attempt.waitingSince.getTime();
+  return (attempt.leasedAt?.getTime() ?? now) + task.timeoutMs + attempt.waitedMs + waitingMs;
+}
+
+/** Moves a running task to `stopping` and sends the command; the bridge answers with its receipt. */
+export async function askToStop(tx: Transaction, clock: Clock, task: TaskRecord, reason: Reason): Promise<void> {
+  const now = clock.now();
+  await changeTask(tx, task.id, { state: 'stopping', reason, stop_reason: reason, stop_requested_at: now });
+  await appendEvent(tx, { taskId: task.id, attempt: task.attempt, type: 'task.stopping', at: now, data: { reason } });
+  await sendToBridge(tx, clock, task.workspaceId, 'stop', { task_id: task.id, attempt: task.attempt, reason });
+}
+
+async function settle(tx: Transaction, parts: AttemptParts, task: TaskRecord, evidence: Evidence): Promise<Turn> {
+  return done(await settleAttempt(tx, parts, task, evidence));
+}
+
+async function lockCurrent(
+  tx: Transaction,
+  ref: AttemptRef,
+): Promise<{ task: TaskRecord; attempt: AttemptRecord } | null> {
+  const task = await lockTask(tx, ref.task_id);
+  const attempt = await readAttempt(tx, ref.task_id, ref.attempt);
+  return task && attempt && task.attempt === ref.attempt ? { task, attempt } : null;
+}
+
+const failure = (reason: Reason, message: string, retryable: boolean): Evidence =>
+  failedEvidence({ reason, message, retryable });
+
+/** A stop of something that never reached a bridge needs no more proof than that. */
+const nothingRan = (clock: Clock): Evidence => ({
+  ...failedEvidence({ reason: 'UserStopped', message: 'Stopped before it began.', retryable: false }),
+  stop: {
+    stopped_at: clock.now().toISOString(),
+    method: 'already_gone',
+    processes_left: 0,
+    tokens_after_stop: 0,
+  },
+});

@@ -1,0 +1,125 @@
+import type { Evidence, Reason, TaskOutcome } from '../../modules/contract.ts';
+
+/** What an attempt came to, and whether trying again can help. */
+export interface Verdict {
+  readonly outcome: Exclude<TaskOutcome, 'canceled'>;
+  readonly reason: Reason | null;
+  /** One sentence for the person; never the provider's own text. */
+  readonly message: string | null;
+  readonly retryable: boolean;
+}
+
+export interface Judged {
+  readonly evidence: Evidence;
+  /** Why somebody or a limit asked for the end, if so. */
+  readonly stopReason: Reason | null;
+}
+
+type Rule = (judged: Judged) => Verdict | null;
+
+const failed = (reason: Reason, message: string, retryable = false): Verdict => ({
+  outcome: 'failed',
+  reason,
+  message,
+  retryable,
+});
+
+/** HTTP statuses of a provider that the same call will meet again. */
+const lastingStatuses: readonly number[] = [400, 401, 402, 403, 404, 413, 422];
+
+/** Read from top to bottom; the first rule that speaks decides. */
+const rules: readonly (readonly [name: string, rule: Rule])[] = [
+  ['stopped on request', ({ evidence, stopReason }) => stopReason && judgeStop(evidence, stopReason)],
+  [
+    'the bridge could not do its part',
+    ({ evidence: { failure } }) => failure && failed(failure.reason, failure.message, failure.retryable),
+  ],
+  [
+    'the harness said nothing',
+    ({ evidence }) =>
+      evidence.last_message ? null : failed('AgentError', 'The harness ended without a message.', true),
+  ],
+  ['the harness reported an error', ({ evidence }) => judgeError(evidence)],
+  [
+    'the answer was cut off',
+    ({ evidence }) =>
+      evidence.last_message?.finish === 'length'
+        ? failed('Truncated', 'The model ran into its output limit before it was done.')
+        : null,
+  ],
+  [
+    'the turn never ended',
+    ({ evidence }) =>
+      evidence.last_message?.finish === 'stop'
+        ? null
+        : failed('AgentError', 'The harness was interrupted before its turn ended.', true),
+  ],
+  [
+    'the verify command was refused',
+    ({ evidence }) =>
+      evidence.verify_rejected ? failed('ApprovalRejected', 'The verify command was not allowed to run.') : null,
+  ],
+  [
+    'the verify command failed',
+    ({ evidence: { verify } }) =>
+      verify && (verify.timed_out || verify.exit !== 0)
+        ? failed(
+            'VerifyFailed',
+            verify.timed_out ? 'The verify command ran out of time.' : `The verify command exited with ${verify.exit}.`,
+          )
+        : null,
+  ],
+  [
+    'something was refused and nothing proves the work is whole',
+    ({ evidence }) =>
+      evidence.rejected_asks > 0 && evidence.verify === null
+        ? failed('ApprovalRejected', 'The agent was refused something it asked for.')
+        : null,
+  ],
+  [
+    'nothing changed',
+    ({ evidence }) =>
+      evidence.diff.files === 0 ? { outcome: 'no_change', reason: null, message: null, retryable: false } : null,
+  ],
+];
+
+/**
+ * Decides an outcome from evidence: the last message, tool exits, the diff, the verify command. Exit codes of
+ * the harness and HTTP statuses of its server are no evidence: it exits 0 on failure.
+ */
+export function judge(judged: Judged): Verdict {
+  for (const [, rule] of rules) {
+    const verdict = rule(judged);
+    if (verdict) return verdict;
+  }
+  return { outcome: 'succeeded', reason: null, message: null, retryable: false };
+}
+
+function judgeStop(evidence: Evidence, stopReason: Reason): Verdict {
+  if (!evidence.stop || evidence.stop.processes_left > 0 || evidence.stop.tokens_after_stop > 0)
+    return failed('StopUnproven', 'The task was told to stop, but nothing proves that all of it ended.');
+  return stopReason === 'Timeout'
+    ? { outcome: 'timed_out', reason: 'Timeout', message: 'The task ran out of time.', retryable: false }
+    : { outcome: 'stopped', reason: stopReason, message: null, retryable: false };
+}
+
+function judgeError(evidence: Evidence): Verdict | null {
+  const error = evidence.last_message?.error;
+  if (!error) return null;
+  switch (error.name) {
+    case 'MessageAbortedError':
+      return failed('AgentError', 'The turn was aborted by something other than us.', true);
+    case 'ContextOverflowError':
+      return failed('ContextError', 'The conversation no longer fits the model.');
+    case 'MessageOutputLengthError':
+      return failed('Truncated', 'The model ran into its output limit before it was done.');
+    case 'ProviderAuthError':
+      return failed('UpstreamError', 'The model provider refused our credentials.');
+    default:
+      return failed(
+        'UpstreamError',
+        `The model call failed (${error.name}${error.status_code ? `, HTTP ${error.status_code}` : ''}).`,
+        error.status_code === undefined || !lastingStatuses.includes(error.status_code),
+      );
+  }
+}

@@ -1,0 +1,22 @@
+import type { Lease } from '../../modules/contract.ts';
+import type { TaskRecord } from './task.ts';
+
+/** What a bridge is told of a task. Message and part ids follow from the task, so that resending is harmless. */
+export const leaseFor = (task: TaskRecord, taskToken: string): Lease => ({
+  task_id: task.id,
+  attempt: task.attempt,
+  title: task.title,
+  prompt: task.prompt,
+  session_id: task.sessionId,
+  message_id: `msg_${task.id.replaceAll('-', '')}`,
+  part_id: `prt_${task.id.replaceAll('-', '')}`,
+  profile: task.profile,
+  model: task.model,
+  verify: task.verify,
+  timeout_ms: task.timeoutMs,
+  task_token: taskToken,
+  branch: task.branch,
+  base_commits: task.baseCommits,
+  identity: task.commitIdentity,
+  environment: { TASK_ID: task.id, TASK_NAME: task.title, TASK_NAMESPACE: task.organizationName },
+});

@@ -1,0 +1,90 @@
+import { sql, type Migration } from 'kysely';
+
+export const migrations: Record<string, Migration> = {
+  '2026-11-21-070-tasks': {
+    async up(db) {
+      await sql`
+        create table outrigger.task (
+          id uuid primary key,
+          agent text not null,
+          type text not null,
+          action text not null,
+          title text not null,
+          prompt text not null,
+          payload jsonb not null,
+          owner_id uuid not null,
+          owner_name text not null,
+          commit_identity jsonb not null,
+          organization_id uuid not null,
+          organization_name text not null,
+          workspace_id uuid not null,
+          workspace_name text not null,
+          workflow_id uuid,
+          step_id text,
+          profile text not null,
+          model text not null,
+          verify jsonb,
+          branch text not null,
+          base_commits jsonb not null,
+          priority integer not null,
+          timeout_ms integer not null,
+          max_attempts integer not null,
+          retry_delay_ms integer not null,
+          state text not null,
+          outcome text,
+          reason text,
+          message text,
+          attempt integer not null default 0,
+          run_at timestamptz not null,
+          session_id text,
+          event_seq bigint not null default 0,
+          stop_reason text,
+          stop_requested_at timestamptz,
+          request_id text,
+          submitted_at timestamptz not null,
+          started_at timestamptz,
+          finished_at timestamptz,
+          evidence jsonb,
+          usage jsonb,
+          unique (workflow_id, step_id),
+          check ((state = 'finished') = (outcome is not null))
+        )`.execute(db);
+      await sql`create index on outrigger.task (run_at) where state = 'queued'`.execute(db);
+      await sql`create index on outrigger.task (workspace_id, state) where state not in ('finished', 'queued')`.execute(
+        db,
+      );
+      await sql`create index on outrigger.task (owner_id, id desc)`.execute(db);
+      await sql`
+        create table outrigger.attempt (
+          task_id uuid not null references outrigger.task (id),
+          number integer not null,
+          workspace_id uuid not null,
+          state text not null check (state in ('preparing', 'offered', 'leased', 'reported', 'settled')),
+          prepare_until timestamptz not null,
+          lease_generation integer,
+          lease_until timestamptz,
+          last_source_seq integer not null default 0,
+          waiting_since timestamptz,
+          waited_ms bigint not null default 0,
+          evidence jsonb,
+          outcome text,
+          reason text,
+          created_at timestamptz not null,
+          leased_at timestamptz,
+          settled_at timestamptz,
+          primary key (task_id, number)
+        )`.execute(db);
+      await sql`create index on outrigger.attempt (workspace_id) where state in ('offered', 'leased')`.execute(db);
+      await sql`
+        create table outrigger.task_event (
+          task_id uuid not null references outrigger.task (id),
+          seq bigint not null,
+          at timestamptz not null,
+          type text not null,
+          attempt integer not null,
+          data jsonb not null,
+          primary key (task_id, seq)
+        )`.execute(db);
+    },
+  },
+};

@@ -1,0 +1,44 @@
+import type { TaskRecord } from './task.ts';
+
+const seconds = (from: Date | null, to: Date | null): number | null =>
+  from && to ? (to.getTime() - from.getTime()) / 1_000 : null;
+
+/** A task as callers see it. The prompt is theirs; nothing here comes from another task. */
+export const presentTask = (task: TaskRecord) => ({
+  id: task.id,
+  status: task.state,
+  agent: task.agent,
+  type: task.type,
+  action: task.action,
+  title: task.title,
+  state: task.state,
+  outcome: task.outcome,
+  reason: task.reason,
+  message: task.message,
+  attempt: task.attempt,
+  max_attempts: task.maxAttempts,
+  prompt: task.prompt,
+  payload: task.payload,
+  owner_id: task.ownerId,
+  owner_name: task.ownerName,
+  organization_id: task.organizationId,
+  workspace_id: task.workspaceId,
+  workspace_name: task.workspaceName,
+  workflow_id: task.workflowId,
+  step_id: task.stepId,
+  profile: task.profile,
+  model: task.model,
+  verify: task.verify,
+  branch: task.branch,
+  priority: task.priority,
+  timeout_seconds: task.timeoutMs / 1_000,
+  session_id: task.sessionId,
+  last_event_seq: task.eventSeq,
+  submitted_at: task.submittedAt.toISOString(),
+  run_at: task.runAt.toISOString(),
+  started_at: task.startedAt?.toISOString() ?? null,
+  finished_at: task.finishedAt?.toISOString() ?? null,
+  duration_seconds: seconds(task.startedAt, task.finishedAt),
+  evidence: task.evidence,
+  usage: task.usage,
+});

@@ -1,0 +1,147 @@
+import type { Evidence } from '../../modules/contract.ts';
+import type { Approvals } from '../approvals/approvals.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
+import type { Gateway } from '../gateway/gateway.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Transaction } from '../platform/database.ts';
+import { judge, type Verdict } from './judge.ts';
+import { appendEvent } from './task-events.ts';
+import { changeAttempt, changeTask } from './task-store.ts';
+import { retryDelay, type TaskRecord } from './task.ts';
+
+/** Somebody in the engine who should look again, once the transaction has committed. */
+export interface Wake {
+  readonly workflowId: string;
+  readonly topic: string;
+}
+
+/** Told in the settling transaction that a task is finished; answers whom to wake. */
+export type FinishedHook = (tx: Transaction, task: TaskRecord) => Promise<readonly Wake[]>;
+
+export interface SettleParts {
+  readonly audit: AuditLog;
+  readonly approvals: Approvals;
+  readonly gateway: Pick<Gateway, 'revokeTaskTokens' | 'usageOf'>;
+  readonly clock: Clock;
+  readonly onFinished: FinishedHook;
+}
+
+/**
+ * Ends an attempt in one transaction: its verdict, usage, tokens, audit, and either the next attempt or the end
+ * of the task.
+ */
+export async function settleAttempt(
+  tx: Transaction,
+  parts: SettleParts,
+  task: TaskRecord,
+  evidence: Evidence,
+): Promise<readonly Wake[]> {
+  const { clock, gateway, approvals } = parts;
+  const now = clock.now();
+  const verdict = judge({ evidence, stopReason: task.stopReason });
+  await gateway.revokeTaskTokens(tx, task.id);
+  await approvals.withdraw(tx, task.id);
+  await changeAttempt(tx, task.id, task.attempt, {
+    state: 'settled',
+    evidence,
+    outcome: verdict.outcome,
+    reason: verdict.reason,
+    settled_at: now,
+  });
+  const again = verdict.retryable && task.stopReason === null && task.attempt < task.maxAttempts;
+  if (again) return retry(tx, parts, task, evidence, verdict);
+  return finishTask(tx, parts, task, evidence, verdict, `bridge:${task.workspaceId}`);
+}
+
+async function retry(
+  tx: Transaction,
+  parts: SettleParts,
+  task: TaskRecord,
+  evidence: Evidence,
+  verdict: Verdict,
+): Promise<readonly Wake[]> {
+  const now = parts.clock.now();
+  const runAt = new Date(now.getTime() + retryDelay(task.retryDelayMs, task.attempt));
+  await changeTask(tx, task.id, {
+    state: 'queued',
+    reason: verdict.reason,
+    message: verdict.message,
+    run_at: runAt,
+    ...(evidence.session_id === null ? {} : { session_id: evidence.session_id }),
+  });
+  await appendEvent(tx, {
+    taskId: task.id,
+    attempt: task.attempt,
+    type: 'task.retrying',
+    at: now,
+    data: { reason: verdict.reason, message: verdict.message, run_at: runAt.toISOString() },
+  });
+  await parts.audit.append(tx, {
+    actor: 'service',
+    action: 'task.retried',
+    target: { type: 'task', id: task.id },
+    outcome: 'failure',
+    ownerId: task.ownerId,
+    organizationId: task.organizationId,
+    workspaceId: task.workspaceId,
+    data: { attempt: task.attempt, reason: verdict.reason },
+  });
+  return [];
+}
+
+/** Gives a task its outcome. Also used for tasks that end without an attempt. */
+export async function finishTask(
+  tx: Transaction,
+  parts: SettleParts,
+  task: TaskRecord,
+  evidence: Evidence | null,
+  verdict: Pick<Verdict, 'reason' | 'message'> & { outcome: NonNullable<TaskRecord['outcome']> },
+  actor: string,
+): Promise<readonly Wake[]> {
+  const now = parts.clock.now();
+  const usage = await parts.gateway.usageOf(tx, task.id);
+  await changeTask(tx, task.id, {
+    state: 'finished',
+    outcome: verdict.outcome,
+    reason: verdict.reason,
+    message: verdict.message,
+    finished_at: now,
+    evidence,
+    usage,
+    ...(evidence?.session_id ? { session_id: evidence.session_id } : {}),
+  });
+  const summary = { outcome: verdict.outcome, reason: verdict.reason, message: verdict.message };
+  await appendEvent(tx, {
+    taskId: task.id,
+    attempt: task.attempt,
+    type: 'task.finished',
+    at: now,
+    data: { ...summary, commit: evidence?.commit ?? null, diff: evidence?.diff ?? null, usage },
+  });
+  await parts.audit.append(tx, {
+    actor,
+    action: 'task.finished',
+    target: { type: 'task', id: task.id },
+    outcome: verdict.outcome === 'succeeded' || verdict.outcome === 'no_change' ? 'success' : 'failure',
+    ownerId: task.ownerId,
+    organizationId: task.organizationId,
+    workspaceId: task.workspaceId,
+    requestId: task.requestId,
+    data: {
+      attempt: task.attempt,
+      outcome: verdict.outcome,
+      reason: verdict.reason,
+      commit: evidence?.commit ?? null,
+      cost_micro_usd: usage.cost_micro_usd,
+      ...(evidence?.stop
+        ? {
+            stopped_at: evidence.stop.stopped_at,
+            stop_method: evidence.stop.method,
+            processes_left: evidence.stop.processes_left,
+            tokens_after_stop: evidence.stop.tokens_after_stop,
+          }
+        : {}),
+    },
+  });
+  return parts.onFinished(tx, { ...task, ...summary, state: 'finished', finishedAt: now, evidence, usage });
+}

@@ -1,0 +1,207 @@
+import { z } from 'zod';
+import { limits, profiles, timing, type Profile, type Verify } from '../../modules/contract.ts';
+import { fillPrompt, type Registry } from '../agents/registry.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
+import type { CoderWorkspace } from '../coder/coder.ts';
+import { uuidv7, type Clock } from '../platform/clock.ts';
+import type { Transaction } from '../platform/database.ts';
+import { ServiceError } from '../platform/errors.ts';
+import { appendEvent } from './task-events.ts';
+import { insertTask, type NewTask } from './task-store.ts';
+import { branchFor } from './task.ts';
+
+export const verifySchema = z.strictObject({
+  argv: z.array(z.string().min(1).max(4_096)).min(1).max(100),
+  timeout_seconds: z.number().int().min(1).max(7_200).default(600),
+});
+
+const promptText = z
+  .string()
+  .refine((text) => text.trim() !== '', 'the prompt is empty; say what is to be done')
+  .refine(
+    (text) => Buffer.byteLength(text) <= limits.promptBytes,
+    'the prompt is larger than 256 KiB; put files into the workspace',
+  )
+  .refine((text) => !text.includes('\u0000'), 'the prompt holds a null character');
+
+/** Fields that a task and a workflow step share. */
+export const workFields = {
+  profile: z.enum(profiles).optional(),
+  model: z.string().min(1).max(200).optional(),
+  verify: verifySchema.optional(),
+  priority: z.number().int().min(-100).max(100).default(0),
+  timeout_seconds: z
+    .number()
+    .int()
+    .min(10)
+    .max(86_400)
+    .default(timing.taskTimeoutMs / 1_000),
+  retry: z
+    .strictObject({
+      max: z.number().int().min(1).max(10).default(3),
+      backoff_seconds: z.number().int().min(0).max(3_600).default(10),
+    })
+    .prefault({}),
+};
+
+/** Body of `POST …/opencode/tasks`. */
+export const taskBody = z.strictObject({
+  type: z.string().min(1).max(100),
+  payload: z.object({
+    action: z.string().min(1).max(100),
+    language: z.string().max(100).optional(),
+    prompt: promptText.optional(),
+    context: z
+      .object({ workspace_id: z.string().min(1).max(200).optional(), file_path: z.string().max(4_096).optional() })
+      .prefault({}),
+  }),
+  ...workFields,
+});
+export type TaskBody = z.output<typeof taskBody>;
+
+/** A piece of work that was checked and may be stored. */
+export interface Work {
+  readonly agent: string;
+  readonly action: string;
+  readonly prompt: string;
+  readonly payload: unknown;
+  readonly profile: Profile;
+  readonly model: string;
+  readonly verify: Verify | null;
+  readonly priority: number;
+  readonly timeoutMs: number;
+  readonly maxAttempts: number;
+  readonly retryDelayMs: number;
+}
+
+export interface Submitter {
+  readonly id: string;
+  readonly name: string;
+  readonly commitIdentity: { readonly name: string; readonly email: string };
+}
+
+/** What an admin allows; submissions beyond it are refused. */
+export interface WorkBounds {
+  readonly registry: Registry;
+  readonly defaultModel: string;
+  readonly allowedModels: readonly string[] | null;
+  readonly maxProfile: Profile;
+}
+
+/** Checks agent, action, model and profile; throws `unprocessable` naming what would be allowed. */
+export function checkWork(
+  bounds: WorkBounds,
+  agent: string,
+  action: string,
+  given: {
+    prompt?: string | undefined;
+    hints?: Readonly<Record<string, string | undefined>>;
+    payload: unknown;
+    profile?: Profile | undefined;
+    model?: string | undefined;
+    verify?: Verify | undefined;
+    priority: number;
+    timeout_seconds: number;
+    retry: { max: number; backoff_seconds: number };
+  },
+): Work {
+  const known = bounds.registry.action(agent, action);
+  const model = given.model ?? bounds.defaultModel;
+  if (bounds.allowedModels && !bounds.allowedModels.includes(model))
+    throw notAllowed('model', model, bounds.allowedModels);
+  const profile = given.profile ?? (rank(bounds.maxProfile) < rank('ask') ? bounds.maxProfile : 'ask');
+  if (rank(profile) > rank(bounds.maxProfile))
+    throw notAllowed('profile', profile, profiles.slice(0, rank(bounds.maxProfile) + 1));
+  const hints = Object.entries(given.hints ?? {}).flatMap(([key, value]) => (value ? [[key, value] as const] : []));
+  return {
+    agent,
+    action,
+    prompt: withHints(given.prompt ?? fillPrompt(known.prompt, Object.fromEntries(hints)), hints),
+    payload: given.payload,
+    profile,
+    model,
+    verify: given.verify ?? null,
+    priority: given.priority,
+    timeoutMs: given.timeout_seconds * 1_000,
+    maxAttempts: given.retry.max,
+    retryDelayMs: given.retry.backoff_seconds * 1_000,
+  };
+}
+
+const rank = (profile: Profile): number => profiles.indexOf(profile);
+
+const withHints = (prompt: string, hints: readonly (readonly [string, string])[]): string =>
+  hints.length === 0
+    ? prompt
+    : `${prompt}\n\n${hints.map(([key, value]) => `${key.replaceAll('_', ' ')}: ${value}`).join('\n')}`;
+
+const notAllowed = (what: string, value: string, allowed: readonly string[]): ServiceError =>
+  new ServiceError(
+    'unprocessable',
+    `${what}_not_allowed`,
+    `The ${what} '${value}' is not allowed here. Allowed: ${allowed.join(', ')}.`,
+  );
+
+export interface SubmitParts {
+  readonly audit: AuditLog;
+  readonly clock: Clock;
+}
+
+/** Stores a task with its first event and its audit row, in the caller's transaction. Answers its id. */
+export async function submitTask(
+  tx: Transaction,
+  parts: SubmitParts,
+  submission: {
+    work: Work;
+    submitter: Submitter;
+    workspace: CoderWorkspace;
+    requestId: string | null;
+    step?: { workflowId: string; stepId: string; branch: string; baseCommits: readonly string[] };
+  },
+): Promise<string> {
+  const { work, submitter, workspace, requestId, step } = submission;
+  const now = parts.clock.now();
+  const id = uuidv7(parts.clock);
+  const task: NewTask = {
+    id,
+    type: work.agent,
+    ...work,
+    title: `${workspace.organizationName}/${step ? step.stepId : work.action}/${id.slice(-8)}`,
+    ownerId: submitter.id,
+    ownerName: submitter.name,
+    commitIdentity: submitter.commitIdentity,
+    organizationId: workspace.organizationId,
+    organizationName: workspace.organizationName,
+    workspaceId: workspace.id,
+    workspaceName: workspace.name,
+    workflowId: step?.workflowId ?? null,
+    stepId: step?.stepId ?? null,
+    branch: step?.branch ?? branchFor(`${work.action}-${id.slice(-8)}`),
+    baseCommits: step?.baseCommits ?? [],
+    state: 'queued',
+    reason: null,
+    runAt: now,
+    requestId,
+    submittedAt: now,
+  };
+  await insertTask(tx, task);
+  await appendEvent(tx, { taskId: id, attempt: 0, type: 'task.queued', at: now });
+  await parts.audit.append(tx, {
+    actor: `user:${submitter.id}`,
+    action: 'task.submitted',
+    target: { type: 'task', id },
+    outcome: 'success',
+    ownerId: submitter.id,
+    organizationId: workspace.organizationId,
+    workspaceId: workspace.id,
+    requestId,
+    data: {
+      agent: work.agent,
+      action: work.action,
+      profile: work.profile,
+      model: work.model,
+      workflow_id: step?.workflowId ?? null,
+    },
+  });
+  return id;
+}

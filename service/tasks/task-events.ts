@@ -1,0 +1,83 @@
+import { limits, type TaskEvent, type TaskEventType } from '../../modules/contract.ts';
+import { notify, type Database, type Transaction } from '../platform/database.ts';
+
+/** Channel on which a task id says: there are new events. */
+export const eventChannel = 'outrigger_task_event';
+
+interface Tables {
+  task: { id: string; event_seq: number };
+  task_event: {
+    task_id: string;
+    seq: number;
+    at: Date;
+    type: TaskEventType;
+    attempt: number;
+    data: unknown;
+  };
+}
+
+export interface NewEvent {
+  readonly taskId: string;
+  readonly attempt: number;
+  readonly type: TaskEventType;
+  readonly at: Date;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+/** Adds an event with the task's next number, in the caller's transaction. Data above 64 KiB is replaced by its size. */
+export async function appendEvent(tx: Transaction, event: NewEvent): Promise<number> {
+  const { event_seq: seq } = await tx
+    .as<Tables>()
+    .updateTable('task')
+    .set((eb) => ({ event_seq: eb('event_seq', '+', 1) }))
+    .where('id', '=', event.taskId)
+    .returning('event_seq')
+    .executeTakeFirstOrThrow();
+  await tx
+    .as<Tables>()
+    .insertInto('task_event')
+    .values({
+      task_id: event.taskId,
+      seq,
+      at: event.at,
+      type: event.type,
+      attempt: event.attempt,
+      data: bounded(event.data ?? {}),
+    })
+    .execute();
+  await notify(tx, eventChannel, event.taskId);
+  return seq;
+}
+
+function bounded(data: Readonly<Record<string, unknown>>): string {
+  // Postgres refuses U+0000 inside jsonb.
+  const text = JSON.stringify(data).replaceAll('\\u0000', '');
+  const bytes = Buffer.byteLength(text);
+  return bytes <= limits.eventBytes ? text : JSON.stringify({ truncated: true, bytes });
+}
+
+/** Events after `afterSeq`, oldest first. */
+export async function readEvents(
+  database: Pick<Database, 'as'>,
+  taskId: string,
+  afterSeq: number,
+  limit = 500,
+): Promise<readonly TaskEvent[]> {
+  const rows = await database
+    .as<Tables>()
+    .selectFrom('task_event')
+    .selectAll()
+    .where('task_id', '=', taskId)
+    .where('seq', '>', afterSeq)
+    .orderBy('seq')
+    .limit(limit)
+    .execute();
+  return rows.map((row) => ({
+    seq: row.seq,
+    at: row.at.toISOString(),
+    type: row.type,
+    task_id: row.task_id,
+    attempt: row.attempt,
+    data: row.data as TaskEvent['data'],
+  }));
+}

@@ -1,0 +1,128 @@
+import type { Evidence, Profile, Reason, TaskOutcome, TaskState, Usage, Verify } from '../../modules/contract.ts';
+import { names } from '../../modules/contract.ts';
+
+/** A task as its row tells it. Times are Dates, durations milliseconds. */
+export interface TaskRecord {
+  readonly id: string;
+  readonly agent: string;
+  readonly type: string;
+  readonly action: string;
+  readonly title: string;
+  readonly prompt: string;
+  readonly payload: unknown;
+  readonly ownerId: string;
+  readonly ownerName: string;
+  readonly commitIdentity: { readonly name: string; readonly email: string };
+  readonly organizationId: string;
+  readonly organizationName: string;
+  readonly workspaceId: string;
+  readonly workspaceName: string;
+  readonly workflowId: string | null;
+  readonly stepId: string | null;
+  readonly profile: Profile;
+  readonly model: string;
+  readonly verify: Verify | null;
+  readonly branch: string;
+  readonly baseCommits: readonly string[];
+  readonly priority: number;
+  readonly timeoutMs: number;
+  readonly maxAttempts: number;
+  readonly retryDelayMs: number;
+  readonly state: TaskState;
+  readonly outcome: TaskOutcome | null;
+  readonly reason: Reason | null;
+  readonly message: string | null;
+  readonly attempt: number;
+  readonly runAt: Date;
+  readonly sessionId: string | null;
+  readonly eventSeq: number;
+  readonly stopReason: Reason | null;
+  readonly stopRequestedAt: Date | null;
+  readonly requestId: string | null;
+  readonly submittedAt: Date;
+  readonly startedAt: Date | null;
+  readonly finishedAt: Date | null;
+  readonly evidence: Evidence | null;
+  readonly usage: Usage | null;
+}
+
+/**
+ * The life of a task: from each state, where it may go.
+ *
+ * blocked   a dependency or a limit keeps it from being admitted
+ * queued    waits for a free place; also between two attempts
+ * starting  admitted: the workspace or its bridge is not ready yet
+ * running   the harness works
+ * waiting   the harness asked and nobody decided yet
+ * parked    the ask outlived its attempt
+ * stopping  somebody or a limit ended it; its processes are being proven gone
+ * finished  has an outcome; final
+ */
+export const moves: Readonly<Record<TaskState, readonly TaskState[]>> = {
+  blocked: ['queued', 'finished'],
+  queued: ['starting', 'finished'],
+  starting: ['running', 'queued', 'stopping', 'finished'],
+  running: ['waiting', 'queued', 'stopping', 'finished'],
+  waiting: ['running', 'parked', 'queued', 'stopping', 'finished'],
+  parked: ['queued', 'finished'],
+  stopping: ['finished'],
+  finished: [],
+};
+
+export const canMove = (from: TaskState, to: TaskState): boolean => moves[from].includes(to);
+
+/** States in which an attempt holds a place in its workspace. */
+export const activeStates: readonly TaskState[] = ['starting', 'running', 'waiting', 'stopping'];
+
+/**
+ * An attempt: `preparing` (workspace) → `offered` (waits for its bridge) → `leased` (the bridge works) →
+ * `reported` (evidence is there) → `settled`. Its number fences: messages of an older one are refused.
+ */
+export type AttemptState = 'preparing' | 'offered' | 'leased' | 'reported' | 'settled';
+
+export interface AttemptRecord {
+  readonly taskId: string;
+  readonly number: number;
+  readonly workspaceId: string;
+  readonly state: AttemptState;
+  readonly prepareUntil: Date;
+  readonly leaseGeneration: number | null;
+  readonly leaseUntil: Date | null;
+  readonly lastSourceSeq: number;
+  readonly waitingSince: Date | null;
+  readonly waitedMs: number;
+  readonly evidence: Evidence | null;
+  readonly leasedAt: Date | null;
+}
+
+/** Waits before attempt 2, 3, …: `retryDelayMs` × 4 each time. */
+export const retryDelay = (retryDelayMs: number, attempt: number): number => retryDelayMs * 4 ** (attempt - 1);
+
+/** Durable function of an attempt in the engine. */
+export const attemptWorkflow = 'attempt';
+export const attemptWorkflowId = (taskId: string, attempt: number): string => `${taskId}:${attempt}`;
+/** Topic on which an attempt is told to look at its row again. */
+export const lookTopic = 'look';
+
+export const branchFor = (name: string): string =>
+  names.branchPrefix +
+  name
+    .replace(/[^A-Za-z0-9._/-]+/g, '-')
+    .replace(/\.{2,}|\/{2,}|^[-./]+|[-./]+$/g, '-')
+    .replace(/^-+|-+$/g, '');
+
+/** Evidence of an attempt that could not report for itself. */
+export const failedEvidence = (failure: NonNullable<Evidence['failure']>): Evidence => ({
+  session_id: null,
+  last_message: null,
+  tool_exits: [],
+  rejected_asks: 0,
+  diff: { files: 0, additions: 0, deletions: 0 },
+  changed_files: [],
+  branch: null,
+  commit: null,
+  verify: null,
+  verify_rejected: false,
+  failure,
+  stop: null,
+});

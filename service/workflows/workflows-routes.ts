@@ -1,0 +1,97 @@
+import type { Request, Response } from 'express';
+import type { AuditLog } from '../audit/audit-log.ts';
+import type { Authorize } from '../identity/authorize.ts';
+import { callerOf } from '../identity/identity.ts';
+import { isUuid, type Clock } from '../platform/clock.ts';
+import type { Database } from '../platform/database.ts';
+import type { Engine } from '../platform/engine.ts';
+import { notFound } from '../platform/errors.ts';
+import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { once } from '../platform/idempotency.ts';
+import type { WorkBounds } from '../tasks/submit-task.ts';
+import { tasksOfWorkflow } from '../tasks/task-store.ts';
+import { checkWorkflow, submitWorkflow, workflowBody } from './submit-workflow.ts';
+import { listWorkflowIds, readWorkflow } from './workflow-store.ts';
+import { presentWorkflow } from './workflow.ts';
+
+export interface WorkflowRouteParts {
+  readonly database: Database;
+  readonly audit: AuditLog;
+  readonly engine: Pick<Engine, 'enqueue'>;
+  readonly clock: Clock;
+  readonly authorize: Authorize;
+  readonly bounds: WorkBounds;
+}
+
+const base = '/api/v2/agents/agentzero/workflows';
+
+export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
+  return [
+    {
+      method: 'post',
+      path: base,
+      guard: 'user',
+      summary: 'Submits a workflow: steps with dependencies, each a task.',
+      handler: (request, response) => submit(parts, request, response),
+    },
+    {
+      method: 'get',
+      path: base,
+      guard: 'user',
+      summary: 'Lists your workflows, newest first.',
+      handler: async (request, response) => {
+        const { limit, cursor } = parse(listQuery, request.query, 'The query');
+        const ids = await listWorkflowIds(parts.database, { ownerId: callerOf(response).actor.id, limit, cursor });
+        const items = [];
+        for (const id of ids) items.push(await read(parts, id));
+        response.json({ items, next_cursor: ids.length === limit ? (ids.at(-1) ?? null) : null });
+      },
+    },
+    {
+      method: 'get',
+      path: `${base}/:workflowId`,
+      guard: 'user',
+      summary: 'Reads a workflow with the state of each step.',
+      handler: async (request, response) => {
+        const id = pathParameter(request, 'workflowId');
+        const workflow = isUuid(id) ? await readWorkflow(parts.database, id) : null;
+        const workspaceId = workflow?.steps[0]?.workspace.id;
+        if (!workflow || workspaceId === undefined) throw notFound(`Workflow '${id}'`);
+        const thing = { what: `Workflow '${id}'`, ownerId: workflow.ownerId, workspaceId };
+        await parts.authorize.use(callerOf(response), thing, requestId(response));
+        response.json(await read(parts, id));
+      },
+    },
+  ];
+}
+
+async function read(parts: WorkflowRouteParts, id: string) {
+  const workflow = await readWorkflow(parts.database, id);
+  if (!workflow) throw notFound(`Workflow '${id}'`);
+  return presentWorkflow(workflow, await tasksOfWorkflow(parts.database, id));
+}
+
+async function submit(parts: WorkflowRouteParts, request: Request, response: Response): Promise<void> {
+  const caller = callerOf(response);
+  const id = requestId(response);
+  const body = parse(workflowBody, request.body, 'The workflow');
+  const checked = await checkWorkflow(parts, caller, body, id);
+  const answer = await parts.database.transaction((tx) =>
+    once(
+      tx,
+      parts.clock,
+      {
+        actor: caller.actor.id,
+        route: 'POST agentzero/workflows',
+        key: request.get('Idempotency-Key'),
+        body: request.body,
+      },
+      async () => ({
+        status: 201,
+        body: { id: await submitWorkflow(tx, parts, caller, checked, id), status: 'queued' },
+      }),
+    ),
+  );
+  const { id: workflowId } = answer.body as { id: string };
+  response.status(answer.status).location(`${base}/${workflowId}`).json(answer.body);
+}
