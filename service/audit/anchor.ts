@@ -17,7 +17,7 @@ export async function readAnchor(path: string): Promise<Checkpoint | null | unde
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
   return parseAnchor(text);

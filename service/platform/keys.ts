@@ -27,13 +27,13 @@ export interface KeyOptions {
   /** `<data directory>/keys`; made with mode 0700 when a key is written. */
   readonly directory: string;
   /** CREDENTIAL_ENCRYPTION_KEYRING: `{"1":"<32 bytes as base64>"}`. Wins over the file. */
-  readonly keyring?: string;
+  readonly keyring?: string | undefined;
   /** CREDENTIAL_ENCRYPTION_KEY_VERSION: which key seals. Needed when the ring holds more than one. */
-  readonly keyVersion?: string;
+  readonly keyVersion?: string | undefined;
   /** AUDIT_SIGNING_KEY: 32 bytes as base64, or an Ed25519 private key in PEM. Wins over the file. */
-  readonly auditSigningKey?: string;
+  readonly auditSigningKey?: string | undefined;
   /** False where other replicas must hold the same keys: then a missing key is an error. Default true. */
-  readonly mayGenerate?: boolean;
+  readonly mayGenerate?: boolean | undefined;
   readonly randomness?: Randomness;
 }
 
@@ -220,8 +220,7 @@ async function createOnce(path: string, text: string, randomness: Randomness): P
   }
 }
 
-const isCode = (error: unknown, code: string): boolean =>
-  error instanceof Error && 'code' in error && error.code === code;
+const isCode = (error: unknown, code: string): boolean => (error as NodeJS.ErrnoException).code === code;
 
 const fault = (path: string, message: string): ServiceError => keysInvalid([{ path, message }]);
 
