@@ -80,8 +80,4 @@ const faults: Readonly<Record<Fault, (response: ServerResponse, options: AnswerO
     await play(response, [firstWord(options), chunk(options.writer, {}, 'tool_calls'), done], options);
     response.end();
   },
-  oddfinish: async (response, options) => {
-    await play(response, [firstWord(options), chunk(options.writer, {}, 'network_trouble'), done], options);
-    response.end();
-  },
 };

@@ -54,6 +54,8 @@ export const scenarios: Readonly<Record<string, Play>> = {
   /** Argument: milliseconds between words. */
   slow: (argument) => ({ text: 'This answer takes its time to come.', delayMs: Number(argument || '200') }),
   reason: (argument) => ({ text: argument || 'Thought about it.', reasoning: 'Let me think about this first.' }),
+  /** Argument: the `finish_reason`. */
+  finish: (argument) => ({ text: 'Ended for a reason of its own.', finish: argument }),
   length: () => ({ text: 'This answer is cut off in the', finish: 'length' }),
 
   tools: once(write),
@@ -98,5 +100,4 @@ export const scenarios: Readonly<Record<string, Play>> = {
   hangmid: () => ({ fault: 'hangmid' }),
   errchunk: () => ({ fault: 'errchunk' }),
   toolless: () => ({ fault: 'toolless' }),
-  oddfinish: () => ({ fault: 'oddfinish' }),
 };

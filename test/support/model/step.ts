@@ -22,15 +22,13 @@ export type Fault =
   /** An error object inside the stream, as OpenRouter sends it. */
   | 'errchunk'
   /** Finishes with `tool_calls` although no tool was called. */
-  | 'toolless'
-  /** Finishes with a word no standard knows. */
-  | 'oddfinish';
+  | 'toolless';
 
 /** What the model does in one answer. */
 export type Step =
   | {
       readonly text: string;
-      readonly finish?: 'stop' | 'length';
+      readonly finish?: string;
       readonly delayMs?: number;
       readonly reasoning?: string;
     }

@@ -1,0 +1,78 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { startGateway, type GatewayHarness } from './gateway-harness.ts';
+import { startOpenCode, type OpenCodeServer } from './opencode-server.ts';
+
+/** Room for the other tests of this file (titles included) and some rounds of the loop. */
+const ceiling = 80;
+
+let harness: GatewayHarness;
+let opencode: OpenCodeServer;
+
+beforeAll(async () => {
+  harness = await startGateway({ timeoutMs: 2_000, maximumCallsPerAttempt: ceiling });
+  const { token } = await harness.newTask();
+  opencode = await startOpenCode({ baseUrl: harness.url, apiKey: token });
+}, 120_000);
+
+afterAll(async () => {
+  await opencode.close();
+  await harness.close();
+});
+
+const callsOf = (prompt: string): number =>
+  harness.model.workRequests().filter((one) => one.userTexts.includes(prompt)).length;
+
+describe('D6 a real OpenCode behind the gateway', () => {
+  it('works: a prompt ends with stop and the tokens of the provider', async () => {
+    const turn = await opencode.prompt('SCENARIO:bash ARG:echo hello', 60_000);
+
+    expect(turn).toMatchObject({ finish: 'stop', error: null, text: 'All done here.' });
+    expect(turn.tokens).toMatchObject({ input: 800, output: 43, reasoning: 7 });
+  });
+
+  it.each([
+    ['eofclean', 'ended its answer before it was complete'],
+    ['cut', 'ended its answer before it was complete'],
+    ['malformed', 'cannot be read'],
+    ['html', 'no model answer'],
+    ['hang', 'no sign of life'],
+    ['hangmid', 'no sign of life'],
+    ['errchunk', 'in the middle of its answer'],
+    ['toolless', 'before it was complete'],
+    ['finish ARG:network_trouble', 'in the middle of its answer'],
+    ['finish ARG:function_call', 'in the middle of its answer'],
+    ['err400', 'unsupported parameter'],
+    ['err401', 'does not accept the key'],
+    ['err402', 'wants payment'],
+  ])('fails after a single call when the provider answers with %s', async (scenario, words) => {
+    const prompt = `SCENARIO:${scenario}`;
+
+    const turn = await opencode.prompt(prompt, 40_000);
+
+    expect(turn.error?.data.message).toContain(words);
+    expect(callsOf(prompt)).toBe(1);
+  });
+
+  it('recovers by its own retries from answers that may pass', async () => {
+    const turn = await opencode.prompt('SCENARIO:flaky', 60_000);
+
+    expect(turn).toMatchObject({ finish: 'stop', error: null });
+    expect(callsOf('SCENARIO:flaky')).toBe(3);
+  });
+
+  it.each(['length', 'content_filter'])('ends after a single call that finished with %s', async (finish) => {
+    const prompt = `SCENARIO:finish ARG:${finish}`;
+
+    const turn = await opencode.prompt(prompt, 40_000);
+
+    expect(turn).toMatchObject({ finish: finish.replace('_', '-'), text: 'Ended for a reason of its own.' });
+    expect(callsOf(prompt)).toBe(1);
+  });
+
+  it('halts a model that calls tools for ever at the ceiling of calls', async () => {
+    const turn = await opencode.prompt('SCENARIO:loop', 60_000);
+
+    expect(turn.error?.data).toMatchObject({ statusCode: 402, message: expect.stringContaining('BudgetExceeded') });
+    expect(harness.model.requests.length).toBe(ceiling);
+  });
+});
