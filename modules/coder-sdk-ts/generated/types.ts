@@ -1,0 +1,1034 @@
+// Generated from ../openapi.yaml by scripts/generate-coder-types.ts. Do not edit: change the description.
+export interface paths {
+    "/api/v2/buildinfo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Version of the server; needs no token. */
+        get: operations["buildInfo"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/users/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whose token this is. 401 is a bad token, 404 a token without the scope `user:read`. */
+        get: operations["me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/users/me/organizations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Organizations of the caller. */
+        get: operations["organizations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/users/{user}/keys/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `me`. */
+                user: components["parameters"]["user"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A new token of the user; only a site owner may do it for others. */
+        post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/users/{user}/workspace/{workspace}": {
+        parameters: {
+            query?: {
+                include_deleted?: components["parameters"]["includeDeleted"];
+            };
+            header?: never;
+            path: {
+                /** @description Name, id or `me`. */
+                user: components["parameters"]["user"];
+                /** @description Its name. */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        /** A workspace by its owner (name, id or `me`) and its name; 404 for a foreign one. */
+        get: operations["workspaceByName"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/workspaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Workspaces the caller may read, filtered by `q`. */
+        get: operations["workspaces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/workspaces/{workspace}": {
+        parameters: {
+            query?: {
+                include_deleted?: components["parameters"]["includeDeleted"];
+            };
+            header?: never;
+            path: {
+                workspace: components["parameters"]["workspace"];
+            };
+            cookie?: never;
+        };
+        /** A workspace by id; 404 for a foreign one, 410 for a deleted one. */
+        get: operations["workspace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/workspaces/{workspace}/builds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workspace: components["parameters"]["workspace"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts, stops or deletes. Even `start` on a running workspace replaces its containers. 409 while a build runs. */
+        post: operations["createBuild"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/workspacebuilds/{workspacebuild}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workspacebuild: string;
+            };
+            cookie?: never;
+        };
+        /** One build of a workspace. */
+        get: operations["workspaceBuild"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/authcheck": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What the calling token may do, scopes applied. At most 10 resource ids; an unknown object answers false. */
+        post: operations["authCheck"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stores an archive. 200 instead of 201 when this user uploaded the same bytes before. 12 a minute. */
+        post: operations["uploadFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/organizations/{organization}/templateversions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `default`. */
+                organization: components["parameters"]["organization"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Imports an uploaded archive as a version; poll it until its job has ended. */
+        post: operations["createTemplateVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/templateversions/{templateversion}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                templateversion: string;
+            };
+            cookie?: never;
+        };
+        /** A version with the state of its import job. */
+        get: operations["templateVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/organizations/{organization}/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `default`. */
+                organization: components["parameters"]["organization"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A new template from a version that belongs to none. 409 when the name is taken. */
+        post: operations["createTemplate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/organizations/{organization}/templates/{template}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `default`. */
+                organization: components["parameters"]["organization"];
+                /** @description Its name. */
+                template: string;
+            };
+            cookie?: never;
+        };
+        /** A template by name. */
+        get: operations["templateByName"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/templates/{template}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                template: components["parameters"]["template"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes the metadata that is sent. */
+        patch: operations["updateTemplate"];
+        trace?: never;
+    };
+    "/api/v2/templates/{template}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                template: components["parameters"]["template"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Makes a version of this template the active one. 403 for one whose import failed. */
+        patch: operations["activateTemplateVersion"];
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        Message: {
+            message: string;
+            detail?: string | null;
+            validations?: {
+                field: string;
+                detail: string;
+            }[] | null;
+        };
+        BuildInfo: {
+            version: string;
+            dashboard_url?: string | null;
+            external_url?: string | null;
+            deployment_id?: string | null;
+            agent_api_version?: string | null;
+            provisioner_api_version?: string | null;
+        };
+        User: {
+            /** Format: uuid */
+            id: string;
+            username: string;
+            /** @description The full name; absent where none was given. */
+            name?: string | null;
+            email?: string | null;
+            status?: string | null;
+            login_type?: string | null;
+            organization_ids?: string[] | null;
+            roles?: {
+                name: string;
+                display_name?: string | null;
+            }[] | null;
+        };
+        Organization: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            display_name?: string | null;
+            is_default?: boolean | null;
+        };
+        CreateTokenRequest: {
+            token_name?: string;
+            /** @description In nanoseconds. */
+            lifetime?: number;
+            scopes?: string[];
+            /** @description Each `type:id`; a narrowed list breaks listing workspaces. */
+            allow_list?: string[];
+        };
+        CreatedToken: {
+            key: string;
+        };
+        WorkspaceList: {
+            workspaces: components["schemas"]["Workspace"][] | null;
+            count: number;
+        };
+        Workspace: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            /** Format: uuid */
+            owner_id: string;
+            owner_name: string;
+            /** Format: uuid */
+            organization_id: string;
+            organization_name: string;
+            /** Format: uuid */
+            template_id: string;
+            template_name: string;
+            template_active_version_id?: string | null;
+            outdated?: boolean | null;
+            dormant_at?: string | null;
+            last_used_at?: string | null;
+            ttl_ms?: number | null;
+            latest_build: components["schemas"]["WorkspaceBuild"];
+        };
+        WorkspaceBuild: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            workspace_id: string;
+            workspace_name?: string | null;
+            build_number: number;
+            /** @description start, stop, delete */
+            transition: string;
+            /** @description pending, starting, running, stopping, stopped, failed, canceling, canceled, deleting, deleted */
+            status: string;
+            reason?: string | null;
+            initiator_id?: string | null;
+            initiator_name?: string | null;
+            /** Format: uuid */
+            template_version_id: string;
+            template_version_name?: string | null;
+            deadline?: string | null;
+            job: components["schemas"]["ProvisionerJob"];
+            resources?: components["schemas"]["WorkspaceResource"][] | null;
+        };
+        ProvisionerJob: {
+            /** Format: uuid */
+            id: string;
+            /** @description pending, running, succeeded, canceling, canceled, failed, unknown */
+            status: string;
+            error?: string | null;
+            /** @description REQUIRED_TEMPLATE_VARIABLES, INSUFFICIENT_QUOTA */
+            error_code?: string | null;
+            created_at?: string | null;
+            started_at?: string | null;
+            completed_at?: string | null;
+            queue_position?: number | null;
+            queue_size?: number | null;
+        };
+        WorkspaceResource: {
+            /** Format: uuid */
+            id: string;
+            type: string;
+            name: string;
+            agents?: components["schemas"]["WorkspaceAgent"][] | null;
+        };
+        WorkspaceAgent: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            /** @description connecting, connected, disconnected, timeout */
+            status: string;
+            /** @description created, starting, start_timeout, start_error, ready, shutting_down, shutdown_timeout, shutdown_error, off */
+            lifecycle_state: string;
+            version?: string | null;
+            ready_at?: string | null;
+            apps?: components["schemas"]["WorkspaceApp"][] | null;
+        };
+        WorkspaceApp: {
+            /** Format: uuid */
+            id: string;
+            slug: string;
+            url?: string | null;
+            /** @description disabled, initializing, healthy, unhealthy */
+            health: string;
+            sharing_level?: string | null;
+            subdomain?: boolean | null;
+            subdomain_name?: string | null;
+        };
+        CreateBuildRequest: {
+            /** @enum {string} */
+            transition: "start" | "stop" | "delete";
+            /** Format: uuid */
+            template_version_id?: string;
+            rich_parameter_values?: components["schemas"]["NamedValue"][];
+            /** @enum {string} */
+            reason?: "dashboard" | "cli" | "ssh_connection" | "vscode_connection" | "jetbrains_connection";
+        };
+        NamedValue: {
+            name: string;
+            value: string;
+        };
+        AuthCheckRequest: {
+            checks: {
+                [key: string]: {
+                    action: string;
+                    object: {
+                        resource_type: string;
+                        /** Format: uuid */
+                        resource_id?: string;
+                        owner_id?: string;
+                        organization_id?: string;
+                        any_org?: boolean;
+                    };
+                };
+            };
+        };
+        AuthCheckAnswer: {
+            [key: string]: boolean;
+        };
+        UploadedFile: {
+            /**
+             * Format: uuid
+             * @description The id of the file, in spite of its name.
+             */
+            hash: string;
+        };
+        CreateTemplateVersionRequest: {
+            name?: string;
+            message?: string;
+            /** Format: uuid */
+            template_id?: string;
+            /** @constant */
+            storage_method: "file";
+            /** Format: uuid */
+            file_id: string;
+            /** @constant */
+            provisioner: "terraform";
+            tags: {
+                [key: string]: string;
+            };
+            user_variable_values?: components["schemas"]["NamedValue"][];
+        };
+        TemplateVersion: {
+            /** Format: uuid */
+            id: string;
+            /** @description All zeros while it belongs to no template. */
+            template_id?: string | null;
+            organization_id?: string | null;
+            name: string;
+            message?: string | null;
+            readme?: string | null;
+            archived?: boolean | null;
+            job: components["schemas"]["ProvisionerJob"];
+        };
+        CreateTemplateRequest: {
+            name: string;
+            /** Format: uuid */
+            template_version_id: string;
+            display_name?: string;
+            description?: string;
+            icon?: string;
+        };
+        UpdateTemplateRequest: {
+            name?: string;
+            display_name?: string;
+            description?: string;
+            icon?: string;
+            allow_user_cancel_workspace_jobs?: boolean;
+        };
+        Template: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            display_name?: string | null;
+            description?: string | null;
+            icon?: string | null;
+            /** Format: uuid */
+            organization_id: string;
+            organization_name?: string | null;
+            /** Format: uuid */
+            active_version_id: string;
+            use_classic_parameter_flow?: boolean | null;
+        };
+        ActivateTemplateVersionRequest: {
+            /** Format: uuid */
+            id: string;
+        };
+    };
+    responses: {
+        /** @description Not done. A right that is missing is usually 404, sometimes 403, and for template writes 500 with the detail `rbac: forbidden`. */
+        Refused: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Message"];
+            };
+        };
+    };
+    parameters: {
+        /** @description Name, id or `me`. */
+        user: string;
+        /** @description Name, id or `default`. */
+        organization: string;
+        workspace: string;
+        template: string;
+        includeDeleted: boolean;
+    };
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    buildInfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BuildInfo"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    organizations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"][] | null;
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    createToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `me`. */
+                user: components["parameters"]["user"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedToken"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    workspaceByName: {
+        parameters: {
+            query?: {
+                include_deleted?: components["parameters"]["includeDeleted"];
+            };
+            header?: never;
+            path: {
+                /** @description Name, id or `me`. */
+                user: components["parameters"]["user"];
+                /** @description Its name. */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    workspaces: {
+        parameters: {
+            query?: {
+                /** @description Terms such as `owner:me status:running`. */
+                q?: string;
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkspaceList"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    workspace: {
+        parameters: {
+            query?: {
+                include_deleted?: components["parameters"]["includeDeleted"];
+            };
+            header?: never;
+            path: {
+                workspace: components["parameters"]["workspace"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    createBuild: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workspace: components["parameters"]["workspace"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateBuildRequest"];
+            };
+        };
+        responses: {
+            /** @description created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkspaceBuild"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    workspaceBuild: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workspacebuild: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkspaceBuild"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    authCheck: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AuthCheckRequest"];
+            };
+        };
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthCheckAnswer"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    uploadFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-tar": string;
+                "application/zip": string;
+            };
+        };
+        responses: {
+            /** @description known */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadedFile"];
+                };
+            };
+            /** @description created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadedFile"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    createTemplateVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `default`. */
+                organization: components["parameters"]["organization"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateTemplateVersionRequest"];
+            };
+        };
+        responses: {
+            /** @description created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateVersion"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    templateVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                templateversion: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateVersion"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    createTemplate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `default`. */
+                organization: components["parameters"]["organization"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateTemplateRequest"];
+            };
+        };
+        responses: {
+            /** @description created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    templateByName: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `default`. */
+                organization: components["parameters"]["organization"];
+                /** @description Its name. */
+                template: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    updateTemplate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                template: components["parameters"]["template"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateTemplateRequest"];
+            };
+        };
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    activateTemplateVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                template: components["parameters"]["template"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActivateTemplateVersionRequest"];
+            };
+        };
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Message"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+}

@@ -1,0 +1,81 @@
+import type { Workspace } from 'coder-sdk-ts';
+
+export interface CoderWorkspaceAgent {
+  readonly id: string;
+  readonly name: string;
+  /** connecting, connected, disconnected, timeout */
+  readonly status: string;
+  /** created, starting, ready, start_error, … */
+  readonly lifecycleState: string;
+}
+
+export interface CoderWorkspace {
+  readonly id: string;
+  readonly name: string;
+  readonly ownerId: string;
+  readonly ownerName: string;
+  readonly organizationId: string;
+  readonly organizationName: string;
+  readonly templateName: string;
+  /** Coder's word: pending, starting, running, stopping, stopped, failed, canceling, canceled, deleting, deleted. */
+  readonly status: string;
+  /** What the latest build does: start, stop, delete. */
+  readonly transition: string;
+  /** pending, running, succeeded, canceling, canceled, failed */
+  readonly jobStatus: string;
+  readonly buildId: string;
+  /** Of the latest build; empty until its job has succeeded. Ids change with every build. */
+  readonly agents: readonly CoderWorkspaceAgent[];
+}
+
+export function toWorkspace(workspace: Workspace): CoderWorkspace {
+  const build = workspace.latest_build;
+  const agents = (build.resources ?? []).flatMap((resource) => resource.agents ?? []);
+  return {
+    id: workspace.id,
+    name: workspace.name,
+    ownerId: workspace.owner_id,
+    ownerName: workspace.owner_name,
+    organizationId: workspace.organization_id,
+    organizationName: workspace.organization_name,
+    templateName: workspace.template_name,
+    status: build.status,
+    transition: build.transition,
+    jobStatus: build.job.status,
+    buildId: build.id,
+    agents: agents.map(({ id, name, status, lifecycle_state }) => ({
+      id,
+      name,
+      status,
+      lifecycleState: lifecycle_state,
+    })),
+  };
+}
+
+/** What to do about a workspace that should run. */
+export type StartDecision = 'running' | 'starting' | 'start' | { readonly refused: string };
+
+/** Everything that is neither running, on its way, nor plainly stopped is left to a person. */
+const refusals: Readonly<Record<string, string>> = {
+  stopping: 'is stopping. Wait until it has stopped, then try again',
+  failed: "'s last build failed. Look at its build log in Coder and start it there",
+  canceling: "'s build is being canceled. Start it in Coder when that has ended",
+  canceled: "'s last build was canceled. Start it in Coder",
+  deleting: 'is being deleted. Choose another one',
+  deleted: 'was deleted. Choose another one',
+};
+
+/**
+ * Looks before anything is started.
+ *
+ * Safety  only a stopped workspace is started: `start` on a running one replaces its containers, and
+ *         whatever runs there dies.
+ */
+export function decideStart(workspace: Pick<CoderWorkspace, 'name' | 'status' | 'transition'>): StartDecision {
+  const { status, transition } = workspace;
+  if (status === 'running' || status === 'starting') return status;
+  if (status === 'pending' && transition === 'start') return 'starting';
+  if (status === 'stopped') return 'start';
+  const why = refusals[status] ?? `is in the state ${status}. Start it in Coder`;
+  return { refused: `Workspace ${workspace.name}${why.startsWith("'") ? '' : ' '}${why}.` };
+}
