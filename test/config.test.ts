@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { describeConfig, loadConfig, type Config } from '../../service/config.ts';
-import { ServiceError } from '../../service/platform/errors.ts';
+import { describeConfig, loadConfig, type Config } from '../service/config.ts';
+import { ServiceError } from '../service/platform/errors.ts';
 
-const kledFile = readFileSync(join(import.meta.dirname, '../fixtures/config/kled.yaml'), 'utf8');
+const kledFile = readFileSync(join(import.meta.dirname, 'fixtures/config/kled.yaml'), 'utf8');
 const home = '/home/ada';
 
 interface Given {

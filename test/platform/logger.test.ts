@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { createLogger } from '../../../service/platform/logger.ts';
+import { createLogger } from '../../service/platform/logger.ts';
 
 const canary = 'canary-7f3a9c';
 

@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+// The `outrigger` command, right after `npm ci`: TypeScript runs through tsx, from any folder.
+import { fileURLToPath } from 'node:url';
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  console.error(`outrigger needs Node 20.19 or newer; this is ${process.versions.node}. Install a newer Node.`);
+  process.exit(2);
+}
+
+const { register } = await import('tsx/esm/api').catch(() => {
+  console.error('outrigger is not installed yet. Run `npm ci` in its folder first.');
+  process.exit(2);
+});
+register({ tsconfig: fileURLToPath(new URL('../tsconfig.json', import.meta.url)) });
+const { main } = await import('./outrigger.ts');
+process.exitCode = await main(process.argv);

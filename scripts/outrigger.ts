@@ -1,0 +1,86 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+
+/** One noun: `outrigger <name> …`, in `scripts/<name>.ts`, which exports `<name>Command(): Command`. */
+export interface Noun {
+  readonly name: string;
+  readonly summary: string;
+  /** What somebody would type first. */
+  readonly example: string;
+}
+
+/** Every noun; only those there is a file for are offered, and only the one asked for is loaded. */
+export const nouns: readonly Noun[] = [
+  { name: 'demo', summary: 'Runs the main job once, from nothing to an audited workflow', example: 'demo' },
+  { name: 'serve', summary: 'Starts the service and keeps it running', example: 'serve' },
+  { name: 'template', summary: 'Renders the templates', example: 'template render --check' },
+  { name: 'audit', summary: 'Verifies the audit and names any row that was tampered with', example: 'audit verify' },
+  { name: 'config', summary: 'Shows the configuration in force, without its secrets', example: 'config print' },
+];
+
+const exitCodes =
+  'Exit codes: 0 done · 1 failed · 2 a prerequisite is missing or the input is wrong · 124 timed out · 143 stopped\n';
+
+const fileOf = (name: string): string => join(import.meta.dirname, `${name}.ts`);
+
+/** Builds the command for `argv`, as node gives it; the noun that `argv` asks for is complete, the others are named. */
+export async function makeProgram(
+  argv: readonly string[],
+  available = nouns.filter(({ name }) => existsSync(fileOf(name))),
+): Promise<Command> {
+  const { version, description } = JSON.parse(
+    readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8'),
+  ) as {
+    version: string;
+    description: string;
+  };
+  const program = new Command('outrigger')
+    .description(description)
+    .version(version)
+    .helpCommand(false)
+    .showHelpAfterError('(outrigger --help lists what there is)')
+    .addHelpText(
+      'after',
+      `\nExamples:\n${available.map(({ example }) => `  outrigger ${example}\n`).join('')}\n${exitCodes}`,
+    );
+  for (const { name, summary } of available) {
+    const command = argv[2] === name ? await load(name) : new Command(name);
+    program.addCommand(command.name(name).summary(summary));
+  }
+  return program;
+}
+
+async function load(name: string): Promise<Command> {
+  const module = (await import(fileOf(name))) as Record<string, unknown>;
+  const make = module[`${name}Command`];
+  if (typeof make !== 'function') throw new Error(`scripts/${name}.ts does not export ${name}Command().`);
+  return (make as () => Command)();
+}
+
+/** Runs one command line and gives its exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const program = await makeProgram(argv);
+  exitByThrowing(program);
+  if (argv.length <= 2) {
+    program.outputHelp();
+    return 0;
+  }
+  try {
+    await program.parseAsync(argv);
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    console.error(error instanceof Error ? error.message : error);
+    return isPrerequisite(error) ? 2 : 1;
+  }
+}
+
+/** Subcommands inherit nothing from commander's own exit override once they are added. */
+function exitByThrowing(command: Command): void {
+  command.exitOverride();
+  for (const child of command.commands) exitByThrowing(child);
+}
+
+const isPrerequisite = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && 'code' in error && error.code === 'config_invalid';
