@@ -54,6 +54,7 @@ export function createEngine(options: EngineOptions): Engine {
   const life: Lifecycle = { stopping: false, openSteps: 0 };
   let guard: { stop(): Promise<void> } | undefined;
   let launched = false;
+  let starting: Promise<void> | undefined;
   let stopped: Promise<void> | undefined;
 
   // Borrows connections of the application's pool and keeps none.
@@ -84,7 +85,7 @@ export function createEngine(options: EngineOptions): Engine {
         await takeOverAll(database.pool, executorId, recover, log);
       } else {
         const replicas = await joinReplicas({
-          pool: database.pool,
+          url: database.url,
           executorId,
           heartbeatMs,
           deadAfterMs,
@@ -96,7 +97,7 @@ export function createEngine(options: EngineOptions): Engine {
         await replicas.start();
       }
     } catch (error) {
-      await stop();
+      await (stopped ??= stopOnce());
       throw error;
     }
   }
@@ -127,7 +128,11 @@ export function createEngine(options: EngineOptions): Engine {
     if (registered.length > 0) await DBOS.applySchedules(registered);
   }
 
-  const stop = (): Promise<void> => (stopped ??= stopOnce());
+  /** A start under way comes to its end first: half a DBOS cannot be shut down. */
+  async function stop(): Promise<void> {
+    await starting?.catch(() => undefined);
+    await (stopped ??= stopOnce());
+  }
 
   async function stopOnce(): Promise<void> {
     life.stopping = true;

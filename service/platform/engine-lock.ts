@@ -25,17 +25,20 @@ const dataInUse = () =>
  * Holds the one lock on the data on a connection of its own until stopped.
  *
  * Errors   conflict `data_in_use` when another process holds it. A connection lost later is logged and dialled
- *          again each `probeMs`; `onTaken` runs once when another process took the lock meanwhile.
+ *          again each `probeMs`; `onTaken` runs once when another process took the lock meanwhile and keeps it for
+ *          `reacquireGraceMs` (default 30000: a server too busy to answer us is also slow to drop our old connection).
  */
 export async function holdDataLock(options: {
   url: string;
   log: Logger;
   probeMs: number;
   onTaken: () => void;
+  reacquireGraceMs?: number;
 }): Promise<DataLock> {
-  const { url, log, probeMs, onTaken } = options;
+  const { url, log, probeMs, onTaken, reacquireGraceMs = 30_000 } = options;
   let released = false;
-  let connection = await acquire(url, releaseGraceMs);
+  const isReleased = () => released;
+  let connection = await acquire(url, releaseGraceMs, isReleased);
   if (!connection) throw dataInUse();
 
   const probe = async () => {
@@ -46,7 +49,7 @@ export async function holdDataLock(options: {
       await close(connection);
       connection = null;
     }
-    const again = await acquire(url, 0);
+    const again = await acquire(url, reacquireGraceMs, isReleased);
     if (released) return void (again && (await close(again)));
     if (!again) {
       released = true;
@@ -102,13 +105,13 @@ export function setRepeating(
   };
 }
 
-async function acquire(url: string, patienceMs: number): Promise<pg.Client | null> {
+async function acquire(url: string, patienceMs: number, isReleased: () => boolean): Promise<pg.Client | null> {
   const connection = await dial(url);
   const deadline = Date.now() + patienceMs;
   try {
     for (;;) {
       if (await tryLock(connection, locks.data)) return connection;
-      if (Date.now() >= deadline) break;
+      if (Date.now() >= deadline || isReleased()) break;
       await sleep(100);
     }
   } catch (error) {
@@ -132,7 +135,9 @@ async function dial(url: string): Promise<pg.Client> {
   return connection;
 }
 
-const close = (connection: pg.Client): Promise<void> => connection.end().catch(() => undefined);
+/** A half-open connection never says goodbye, so nobody waits long for it. */
+const close = (connection: pg.Client): Promise<void> =>
+  Promise.race([connection.end().catch(() => undefined), sleep(1000, undefined, { ref: false })]);
 
 async function tryLock(connection: pg.Client, lock: number): Promise<boolean> {
   const { rows } = await connection.query<{ ok: boolean }>('select pg_try_advisory_lock($1, $2) as ok', [

@@ -1,4 +1,4 @@
-import type pg from 'pg';
+import pg from 'pg';
 import { setRepeating } from './engine-lock.ts';
 import type { Logger } from './logger.ts';
 
@@ -18,14 +18,17 @@ export interface Replicas {
  * processes that have not beaten for `deadAfterMs` or are not on the list at all.
  */
 export async function joinReplicas(options: {
-  pool: pg.Pool;
+  url: string;
   executorId: string;
   heartbeatMs: number;
   deadAfterMs: number;
   recover: Recover;
   log: Logger;
 }): Promise<Replicas> {
-  const { pool, executorId, heartbeatMs, deadAfterMs, recover, log } = options;
+  const { url, executorId, heartbeatMs, deadAfterMs, recover, log } = options;
+  // Of its own: a busy application pool would hold the heartbeat back until others take us for dead.
+  const pool = new pg.Pool({ connectionString: url, max: 2 });
+  pool.on('error', (error) => log.debug({ err: error }, 'idle heartbeat connection lost'));
   const announce = () =>
     pool.query('insert into outrigger.replica (id) values ($1) on conflict (id) do update set seen_at = now()', [
       executorId,
@@ -40,7 +43,10 @@ export async function joinReplicas(options: {
   };
   let timer: { stop(): Promise<void> } | undefined;
 
-  await announce();
+  await announce().catch(async (error: unknown) => {
+    await pool.end();
+    throw error;
+  });
   return {
     start: async () => {
       await takeOver();
@@ -48,7 +54,11 @@ export async function joinReplicas(options: {
     },
     stop: async () => {
       await timer?.stop();
-      await pool.query('delete from outrigger.replica where id = $1', [executorId]);
+      try {
+        await pool.query('delete from outrigger.replica where id = $1', [executorId]);
+      } finally {
+        await pool.end();
+      }
     },
   };
 }

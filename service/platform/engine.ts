@@ -23,7 +23,8 @@ export interface DurableContext {
    */
   step<Result>(name: string, work: () => Promise<Result>): Promise<Result>;
   /**
-   * Waits for a signal, oldest first; null when the deadline passes. A message sent before the call is kept.
+   * Waits for a signal, oldest first (by the millisecond); null when the deadline passes. A message sent before the
+   * call is kept.
    *
    * Units    `timeoutMs` counts from the first time the call was reached, also across restarts.
    */
