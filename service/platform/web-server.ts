@@ -1,0 +1,121 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import helmet from 'helmet';
+import { pinoHttp } from 'pino-http';
+import { uuidv7, type Clock } from './clock.ts';
+import { notFound } from './errors.ts';
+import { asServiceError, sendProblem, type Guard, type Route } from './http.ts';
+import type { Logger } from './logger.ts';
+
+/** Lets a request pass or throws; leaves who is calling on `response.locals`. */
+export type GuardFunction = (request: Request, response: Response) => Promise<void>;
+
+export interface WebParts {
+  readonly routes: readonly (Route & { readonly rawBody?: true })[];
+  readonly guards: Readonly<Record<Guard, GuardFunction>>;
+  readonly bodyLimitBytes: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface WebServer {
+  readonly server: Server;
+  listen(address: { host: string; port: number }): Promise<{ host: string; port: number }>;
+  /** Takes no new connection, lets open requests finish for `graceMs`, then cuts them. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Requests and headers must arrive within these; slow clients hold no place. */
+const requestTimeoutMs = 120_000;
+
+/** Serves routes: id, log line, guard, body, handler, and every error as a problem document. */
+export function makeWebServer(parts: WebParts): WebServer {
+  const server = createServer({ requestTimeout: requestTimeoutMs }, makeApp(parts) as never);
+  return {
+    server,
+    listen: (address) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(address.port, address.host, () => {
+          server.off('error', reject);
+          const bound = server.address() as AddressInfo;
+          resolve({ host: bound.address, port: bound.port });
+        });
+      }),
+    close: (graceMs) =>
+      new Promise((resolve) => {
+        if (!server.listening) return resolve();
+        const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+        server.close(() => {
+          clearTimeout(cut);
+          resolve();
+        });
+        server.closeIdleConnections();
+      }),
+  };
+}
+
+function makeApp(parts: WebParts): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('query parser', 'simple');
+  app.use(identifyRequest(parts.clock));
+  app.use(requestLog(parts.log));
+  app.use(helmet());
+  const json = express.json({ limit: parts.bodyLimitBytes, strict: true });
+  for (const route of parts.routes) {
+    const guard = parts.guards[route.guard];
+    app[route.method](
+      route.path,
+      (request, response, next) => guard(request, response).then(() => next(), next),
+      ...(route.rawBody ? [] : [json]),
+      (request, response, next) => route.handler(request, response, next),
+    );
+  }
+  app.use((request, _response, next) => next(notFound(`${request.method} ${request.path}`)));
+  app.use(answerError(parts.log));
+  return app;
+}
+
+const identifyRequest = (clock: Clock) => (request: Request, response: Response, next: NextFunction) => {
+  const given = request.get('X-Request-Id');
+  const id = given !== undefined && /^[\w.:-]{1,128}$/.test(given) ? given : uuidv7(clock);
+  response.locals['requestId'] = id;
+  response.setHeader('X-Request-Id', id);
+  next();
+};
+
+/** One line per request: no query, no headers, no body. */
+const requestLog = (log: Logger) =>
+  pinoHttp<Request, Response>({
+    logger: log,
+    quietReqLogger: true,
+    genReqId: (_request, response) => String(response.locals['requestId']),
+    serializers: {
+      req: (request: { method: string; url: string }) => ({ method: request.method, path: request.url.split('?')[0] }),
+      res: (response: { statusCode: number }) => ({ status: response.statusCode }),
+      err: () => undefined,
+    },
+    customLogLevel: (request, response) =>
+      request.path === '/healthz' || request.path === '/readyz'
+        ? 'trace'
+        : response.statusCode >= 500
+          ? 'warn'
+          : 'debug',
+    customSuccessMessage: () => 'request served',
+    customErrorMessage: () => 'request failed',
+  });
+
+const answerError =
+  (log: Logger) =>
+  (error: unknown, _request: Request, response: Response, _next: NextFunction): void => {
+    const known = asServiceError(error);
+    if (known.kind === 'internal')
+      log.error({ error: known.cause ?? known, requestId: response.locals['requestId'] }, 'request broke');
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    sendProblem(response, known);
+  };

@@ -1,0 +1,260 @@
+import { join } from 'node:path';
+import { limits, timing } from '../modules/contract.ts';
+import { makeRegistry } from './agents/registry.ts';
+import { pendingOfTask } from './approvals/approval-store.ts';
+import { approvalsRoutes } from './approvals/approvals-routes.ts';
+import { makeApprovals } from './approvals/approvals.ts';
+import { makeAuditLog } from './audit/audit-log.ts';
+import { auditRoutes } from './audit/audit-routes.ts';
+import { anchorFile } from './audit/anchor.ts';
+import { makeChainer } from './audit/chainer.ts';
+import { makeBridgeHub } from './bridge/hub.ts';
+import { forgetOldFrames } from './bridge/bridge-store.ts';
+import { registerRoute } from './bridge/register.ts';
+import { auditCoderCall } from './coder/audit-call.ts';
+import { makeCoder } from './coder/coder.ts';
+import type { Config } from './config.ts';
+import { makeGateway } from './gateway/gateway.ts';
+import { loadPrices } from './gateway/prices.ts';
+import { makeAuthorize } from './identity/authorize.ts';
+import { bearerOf, callerOf, makeIdentity, missingToken } from './identity/identity.ts';
+import { allMigrations } from './migrations.ts';
+import type { Clock } from './platform/clock.ts';
+import { uuidv7 } from './platform/clock.ts';
+import { prepareDataDirectory } from './platform/data-directory.ts';
+import { openDatabase, type Database } from './platform/database.ts';
+import { startEmbeddedPostgres } from './platform/embedded-postgres.ts';
+import { createEngine, migrateEngine } from './platform/engine.ts';
+import type { Guard } from './platform/http.ts';
+import { forgetOldKeys } from './platform/idempotency.ts';
+import { loadOrCreateKeys, type Keys } from './platform/keys.ts';
+import { makeListener } from './platform/listener.ts';
+import type { Logger } from './platform/logger.ts';
+import { migrateDatabase } from './platform/migrate.ts';
+import { makeSeal } from './platform/seal.ts';
+import { healthRoutes } from './platform/health-routes.ts';
+import { makeWebServer, type GuardFunction } from './platform/web-server.ts';
+import { makeTemplateSecrets } from './secrets/template-secrets.ts';
+import { templateSecretsRoutes } from './secrets/template-secrets-routes.ts';
+import { makeAdmission } from './tasks/admit.ts';
+import { registerAttempt } from './tasks/attempt.ts';
+import { makeEventStream } from './tasks/event-stream.ts';
+import { makeApprovalHook, makeLeaseHandlers } from './tasks/leases.ts';
+import { lockTask } from './tasks/task-store.ts';
+import { tasksRoutes } from './tasks/tasks-routes.ts';
+import { registerRunWorkflow, wakeWorkflow } from './workflows/run-workflow.ts';
+import { workflowsRoutes } from './workflows/workflows-routes.ts';
+
+/** A running service. */
+export interface Service {
+  /** Where it listens, e.g. `http://127.0.0.1:7676`. */
+  readonly url: string;
+  /** Takes no more work, says goodbye to bridges and watchers, lets open steps finish, and ends. Idempotent. */
+  stop(): Promise<void>;
+}
+
+export interface ServiceOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** How often waiting tasks are looked at even if nothing happened. */
+const admitEveryMs = 1_000;
+const chainEveryMs = 1_000;
+/** How long an attempt waits for its workspace and its bridge. */
+const prepareMs = 600_000;
+const drainMs = 5_000;
+
+/** Builds every room, joins them and starts: database, migrations, engine, HTTP. Undone again if a part fails. */
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const undo: (() => Promise<unknown>)[] = [];
+  try {
+    return await build(options, undo);
+  } catch (error) {
+    for (const step of undo.reverse()) await step().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function openData(
+  { config, log }: ServiceOptions,
+  undo: (() => Promise<unknown>)[],
+): Promise<{ database: Database; keys: Keys; anchorPath: string }> {
+  const directory = prepareDataDirectory(config.dataDir);
+  const keys = await loadOrCreateKeys({
+    directory: directory.keys,
+    keyring: config.keyring,
+    keyVersion: config.keyVersion,
+    auditSigningKey: config.auditSigningKey,
+    mayGenerate: !config.mayHaveReplicas,
+  });
+  let url = config.databaseUrl;
+  if (url === undefined) {
+    const postgres = await startEmbeddedPostgres({ dataDir: directory.postgres, log });
+    undo.push(() => postgres.stop());
+    url = postgres.url;
+  }
+  const database = openDatabase({
+    url,
+    poolSize: 20,
+    onError: (error) => log.warn({ error: error.message }, 'database connection lost'),
+  });
+  undo.push(() => database.close());
+  await migrateDatabase({ database, migrations: allMigrations, migrateEngine: () => migrateEngine(database.url), log });
+  return { database, keys, anchorPath: join(directory.keys, anchorFile) };
+}
+
+async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]): Promise<Service> {
+  const { config, clock, log } = options;
+  const { database, keys, anchorPath } = await openData(options, undo);
+
+  const listener = makeListener({ url: database.url, log });
+  const engine = createEngine({
+    database,
+    executorId: uuidv7(clock),
+    log,
+    singleProcess: !config.mayHaveReplicas,
+  });
+  const audit = makeAuditLog({ database, keys: keys.auditKeys, clock, log });
+  const chainer = makeChainer({
+    database,
+    keys: keys.auditKeys,
+    clock,
+    log,
+    ...(config.mayHaveReplicas ? {} : { anchorPath }),
+  });
+  const secrets = makeTemplateSecrets({ database, seal: makeSeal(keys), audit, clock });
+  const coder = makeCoder({
+    url: config.coder.url,
+    serviceToken: config.coder.serviceToken ?? '',
+    timeoutMs: config.coder.timeoutSeconds * 1_000,
+    clock,
+    log,
+    record: (call) => auditCoderCall(audit, database, call),
+  });
+  const identity = makeIdentity({ coder, clock });
+  const authorize = makeAuthorize(coder);
+  const registry = makeRegistry();
+  const defaultModel = config.model.default ?? 'openrouter/auto';
+  const allowedModels = config.model.allowed.length > 0 ? config.model.allowed : null;
+  const gateway = makeGateway({
+    database,
+    upstream: { url: config.model.upstreamUrl, apiKey: config.model.apiKey ?? null, timeoutMs: 300_000 },
+    defaultModel,
+    allowedModels,
+    prices: loadPrices(config.model.pricesFile),
+    clock,
+    log,
+  });
+  const approvals = makeApprovals({
+    audit,
+    clock,
+    askMs: timing.askMs,
+    lockTask,
+    onSettled: makeApprovalHook(clock, async (tx, taskId) => (await pendingOfTask(tx, taskId)).length),
+  });
+  const admission = makeAdmission({
+    database,
+    engine,
+    clock,
+    log,
+    perWorkspace: config.maxConcurrentPerWorkspace,
+    prepareMs,
+  });
+  const settleParts = { audit, approvals, gateway, clock, onFinished: wakeWorkflow };
+  const stream = makeEventStream({ database, listener, log });
+  const hub = makeBridgeHub({
+    database,
+    listener,
+    clock,
+    log,
+    handlers: makeLeaseHandlers({ database, engine, audit, approvals, gateway, clock }),
+  });
+  const bounds = { registry, defaultModel, allowedModels, maxProfile: config.maxProfile };
+
+  registerAttempt(engine, { ...settleParts, database, coder, log, admit: admission.admitNow });
+  registerRunWorkflow(engine, { database, audit, clock, log, admit: admission.admitNow });
+  engine.schedule('housekeeping', '17 * * * *', () =>
+    database.transaction(async (tx) => {
+      await forgetOldKeys(tx, clock);
+      await forgetOldFrames(tx, clock.now());
+    }),
+  );
+
+  let ready = false;
+  const guards: Record<Guard, GuardFunction> = {
+    open: () => Promise.resolve(),
+    proof: () => Promise.resolve(),
+    bridge: () => Promise.reject(missingToken()),
+    user: async (request, response) => {
+      const caller = await identity.authenticate(request, response);
+      response.locals['caller'] = caller;
+      response.locals['actor'] = caller.actor;
+    },
+    task: async (request, response) => {
+      const token = bearerOf(request);
+      if (token === undefined) throw missingToken();
+      response.locals['task'] = await gateway.authenticate(token);
+    },
+  };
+  const web = makeWebServer({
+    guards,
+    clock,
+    log,
+    bodyLimitBytes: limits.jsonBodyBytes,
+    routes: [
+      ...healthRoutes({ database, isReady: () => ready }),
+      registerRoute({ database, audit, coder, verifyProof: secrets.verifyProof, clock, log }),
+      ...tasksRoutes({
+        ...settleParts,
+        database,
+        engine,
+        authorize,
+        bounds,
+        stream,
+        admit: admission.admitNow,
+      }),
+      ...workflowsRoutes({ database, audit, engine, clock, authorize, bounds }),
+      ...approvalsRoutes({ database, approvals, authorize }),
+      ...auditRoutes({ database }),
+      ...templateSecretsRoutes({ database, secrets, callerOf, coder }),
+      ...gateway.routes,
+    ],
+  });
+  hub.attach(web.server);
+
+  undo.push(() => listener.stop());
+  await listener.start();
+  undo.push(() => gateway.close());
+  await gateway.recoverLostCalls();
+  undo.push(() => chainer.stop());
+  undo.push(() => audit.flush());
+  chainer.start(chainEveryMs);
+  undo.push(() => engine.stop());
+  await engine.start();
+  undo.push(() => admission.stop());
+  admission.start(admitEveryMs);
+  undo.push(() => web.close(drainMs));
+  undo.push(() => hub.drain());
+  const address = await web.listen(config.listen);
+  ready = true;
+  undo.push(() => {
+    ready = false;
+    stream.drain();
+    return Promise.resolve();
+  });
+
+  const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+  let stopping: Promise<void> | undefined;
+  return {
+    url,
+    stop() {
+      stopping ??= (async () => {
+        for (const step of undo.reverse())
+          await step().catch((error: unknown) => log.warn({ error }, 'a part did not stop cleanly'));
+      })();
+      return stopping;
+    },
+  };
+}
