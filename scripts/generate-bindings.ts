@@ -37,7 +37,10 @@ export async function generateBindings(): Promise<Tree> {
 
 /** The generator knows providers by the full name that Terraform prints. */
 function fullyNamed(schemas: ProviderSchemas): ProviderSchemas {
-  const named = Object.entries(schemas.provider_schemas).map(([key, schema]) => [`registry.terraform.io/${key}`, schema]);
+  const named = Object.entries(schemas.provider_schemas).map(([key, schema]) => [
+    `registry.terraform.io/${key}`,
+    schema,
+  ]);
   return { ...schemas, provider_schemas: Object.fromEntries(named) as ProviderSchemas['provider_schemas'] };
 }
 

@@ -61,7 +61,7 @@ export function bySchema(schema: BlockSchema): readonly Rule[] {
   ];
 }
 
-const argumentsFirst = ['count', 'for_each', 'provider'];
+const argumentsFirst = ['count', 'for_each', 'iterator', 'provider'];
 const argumentsLast = ['depends_on'];
 /** Inside a group people read these first; everything else keeps the order of the JSON. */
 const readFirst = ['source', 'version', 'name', 'display_name', 'description', 'icon', 'type', 'form_type', 'default'];

@@ -1,0 +1,55 @@
+import { Container } from '@cdktf/provider-docker/lib/container/index.js';
+import { Network } from '@cdktf/provider-docker/lib/network/index.js';
+import type { TerraformVariable } from 'cdktf';
+import type { Construct } from 'constructs';
+import { names } from '../contract.ts';
+import { interpolation } from '../hcl/expressions.ts';
+import { containerLabels } from '../workspace/labels.ts';
+import { hideResource } from '../workspace/workspace-metadata.ts';
+import type { WorkspaceContext } from '../workspace/workspace-context.ts';
+import { hardened, limits } from './hardening.ts';
+
+export interface WorkspaceNetworkProps {
+  readonly context: WorkspaceContext;
+  /** Any image with `sleep`; ours, because it is there anyway. */
+  readonly image: TerraformVariable;
+}
+
+/**
+ * A network of the workspace's own, and the tiny container that owns its namespace and hostname.
+ *
+ * Worker and sidecar join that container instead of each other: when one of them restarts outside Terraform, the
+ * other keeps its network.
+ */
+export class WorkspaceNetwork {
+  private readonly owner: Container;
+
+  constructor(scope: Construct, { context, image }: WorkspaceNetworkProps) {
+    const network = new Network(scope, 'network:workspace', {
+      count: context.startCount,
+      name: context.persistentName(),
+      driver: 'bridge',
+      labels: containerLabels(context, names.containers.network),
+    });
+    this.owner = new Container(scope, `container:${names.containers.network}`, {
+      ...hardened,
+      ...limits(64, '0.25'),
+      count: context.startCount,
+      name: context.containerName(names.containers.network),
+      image: image.stringValue,
+      hostname: context.workspace.name,
+      entrypoint: ['sleep', 'infinity'],
+      init: true,
+      readOnly: true,
+      networksAdvanced: [{ name: interpolation(`${network.fqn}[0].name`) }],
+      host: [{ host: 'host.docker.internal', ip: 'host-gateway' }],
+      labels: containerLabels(context, names.containers.network),
+    });
+    hideResource(scope, context, names.containers.network, this.owner.fqn);
+  }
+
+  /** `network_mode` of a container that joins. Replacing the owner replaces everybody who joined. */
+  get mode(): string {
+    return `container:\${${this.owner.fqn}[0].id}`;
+  }
+}

@@ -1,0 +1,63 @@
+import type { ContainerMounts } from '@cdktf/provider-docker/lib/container/index.js';
+import { Volume } from '@cdktf/provider-docker/lib/volume/index.js';
+import type { Construct } from 'constructs';
+import { volumeLabels } from '../workspace/labels.ts';
+import type { WorkspaceContext } from '../workspace/workspace-context.ts';
+
+/** A named volume of one workspace, and how containers mount it. */
+export class WorkspaceVolume {
+  private readonly volume: Volume;
+  private readonly path: string;
+
+  /** Kept on disk until the workspace is deleted. */
+  static onDisk(scope: Construct, context: WorkspaceContext, part: string, path: string): WorkspaceVolume {
+    return new WorkspaceVolume(scope, context, part, path, {});
+  }
+
+  /** In memory, bounded, and empty again once no container holds it. */
+  static inMemory(
+    scope: Construct,
+    context: WorkspaceContext,
+    part: string,
+    path: string,
+    sizeMib: number,
+  ): WorkspaceVolume {
+    const options = `size=${sizeMib}m,uid=1000,gid=0,mode=0770,nosuid,nodev,noexec`;
+    return new WorkspaceVolume(scope, context, part, path, { type: 'tmpfs', device: 'tmpfs', o: options });
+  }
+
+  private constructor(
+    scope: Construct,
+    context: WorkspaceContext,
+    part: string,
+    path: string,
+    driverOptions: Record<string, string>,
+  ) {
+    this.path = path;
+    this.volume = new Volume(scope, `volume:${part}`, {
+      name: context.persistentName(part),
+      driver: 'local',
+      ...(Object.keys(driverOptions).length === 0 ? {} : { driverOpts: driverOptions }),
+      labels: volumeLabels(context, part),
+      lifecycle: { ignoreChanges: 'all' },
+    });
+  }
+
+  /**
+   * First mount of an empty volume: Docker gives it the owner and mode that the folder has in the image.
+   *
+   * Only the init container mounts like this, because only its image is ours.
+   */
+  mountFirst(): ContainerMounts {
+    return { type: 'volume', source: this.volume.name, target: this.path };
+  }
+
+  /** Any later mount: nothing of the executor image is copied in, so its folder cannot change the owner. */
+  mount(): ContainerMounts {
+    return { ...this.mountFirst(), volumeOptions: { noCopy: true } };
+  }
+
+  mountReadOnly(): ContainerMounts {
+    return { ...this.mount(), readOnly: true };
+  }
+}

@@ -1,0 +1,158 @@
+import { names, tokenPrefix } from '../contract.ts';
+import type { Rule } from './container-rules.ts';
+import { blocksOf, stringsIn, type Body, type Declared } from './template.ts';
+
+/** What the policy can judge. A type that is not here has no rules, so it may not be used. */
+const judgedTypes = new Set([
+  'coder_agent',
+  'coder_app',
+  'coder_env',
+  'coder_metadata',
+  'coder_script',
+  'docker_container',
+  'docker_network',
+  'docker_volume',
+]);
+
+const digest = /@sha256:[0-9a-f]{64}$/;
+const secretName = /(^|_)(secret|token|password|credential|api_key|private_key)(_|$)/;
+const ourTokens = new RegExp(`(${Object.values(tokenPrefix).join('|')})([A-Za-z0-9]+_)?[A-Za-z0-9_-]{43}`);
+const agentToken = /coder_agent\.[\w-]+(\[\d+\])?\.token/;
+const templateSecret = /var\.outrigger_secret/;
+
+/** What holds for every template, on any platform. */
+export const templateRules: readonly Rule[] = [
+  {
+    id: 'judged-type',
+    check: ({ kind, type }) =>
+      kind !== 'resource' || judgedTypes.has(type)
+        ? undefined
+        : `is a ${type}, which the policy has no rules for. Write them in modules/policy before using it.`,
+  },
+  {
+    id: 'label',
+    check: ({ kind, name }) =>
+      !['resource', 'data'].includes(kind) || !/_[0-9A-F]{8}$/.test(name)
+        ? undefined
+        : 'has a hashed label, which changes when code moves. Call overrideLogicalId or shorten the construct path.',
+  },
+  {
+    id: 'agent-name',
+    check: ({ type, name }) =>
+      type !== 'coder_agent' || name === names.workspaceAgent
+        ? undefined
+        : `is named "${name}". Programs find the workspace agent under "${names.workspaceAgent}": use that id.`,
+  },
+  { id: 'pinned-image', check: pinnedImage },
+  { id: 'image-variable', check: imageVariable },
+  { id: 'secret-variable', check: secretVariable },
+  {
+    id: 'secret-text',
+    check: ({ body }) =>
+      stringsIn(body).some((text) => ourTokens.test(text))
+        ? 'holds a token in its text, and templates are readable by everybody who may use them. Use a sensitive variable.'
+        : undefined,
+  },
+  { id: 'agent-token', check: agentTokenInWorkerOnly },
+  { id: 'template-secret', check: secretInSidecarOnly },
+  { id: 'loopback', check: loopbackOnly },
+  {
+    id: 'app-share',
+    check: ({ type, body }) =>
+      type !== 'coder_app' || body.share === undefined || body.share === 'owner'
+        ? undefined
+        : `is shared with ${JSON.stringify(body.share)}. Apps of a workspace belong to its owner: remove \`share\`.`,
+  },
+  { id: 'app-url', check: appUrl },
+];
+
+function pinnedImage({ type, body }: Declared): string | undefined {
+  if (type !== 'docker_container') return undefined;
+  const image = String(body.image ?? '');
+  const chosenByAdmin = /^\$\{(var\.\w+_images?|data\.coder_parameter\.[\w-]*image\.value)\}$/.test(image);
+  return chosenByAdmin || digest.test(image)
+    ? undefined
+    : `uses the image ${JSON.stringify(image)}, which may change under the same name. Pin it by @sha256 or take it from an image variable.`;
+}
+
+function imageVariable({ kind, name, body }: Declared): string | undefined {
+  if (kind !== 'variable' || !/_images?$/.test(name)) return undefined;
+  if (body.default !== undefined)
+    return 'names an image in its default. Remove the default: `push` fills it from the lock.';
+  const checked = blocksOf(body, 'validation').some((one) => String(one.condition).includes('@sha256:'));
+  return checked ? undefined : 'accepts images without a digest. Add a validation that requires @sha256.';
+}
+
+function secretVariable({ kind, name, body }: Declared): string | undefined {
+  if (kind !== 'variable') return undefined;
+  if (secretName.test(name) && body.sensitive !== true)
+    return 'is a secret by its name, but not sensitive. Set sensitive = true.';
+  return body.sensitive === true && body.default !== undefined
+    ? 'is sensitive and has a default, so everybody who reads the template knows it. Remove the default.'
+    : undefined;
+}
+
+/** The token itself belongs to the worker; anybody else may have only a hash of it. */
+function agentTokenInWorkerOnly({ type, name, body }: Declared): string | undefined {
+  if (type === 'docker_container' && name === names.containers.worker) return undefined;
+  return stringsIn(body).some((text) => agentToken.test(withoutHashes(text)))
+    ? "is given Coder's agent token, which may act for the workspace. Only the worker may have it."
+    : undefined;
+}
+
+/** The template's secret leaves Terraform only as a proof, and only into the sidecar's environment. */
+function secretInSidecarOnly({ kind, type, name, body }: Declared): string | undefined {
+  if (kind === 'variable') return undefined;
+  const using = stringsIn(body).filter((text) => templateSecret.test(text));
+  if (using.length === 0) return undefined;
+  const environment = stringsIn((body as { env?: unknown }).env);
+  const inSidecar = type === 'docker_container' && name === names.containers.sidecar;
+  const onlyHashed = using.every((text) => environment.includes(text) && !templateSecret.test(withoutHashes(text)));
+  return inSidecar && onlyHashed
+    ? undefined
+    : "uses the template's secret. It may appear only inside a hash in the sidecar's environment.";
+}
+
+/** Text without `sha256(…)` and without the secret's key id, both of which tell nothing. */
+function withoutHashes(text: string): string {
+  let left = text.replaceAll('split("_", var.outrigger_secret)[1]', '');
+  for (let start = left.indexOf('sha256('); start !== -1; start = left.indexOf('sha256(')) {
+    left = left.slice(0, start) + left.slice(closingParenthesis(left, start + 'sha256('.length));
+  }
+  return left;
+}
+
+function closingParenthesis(text: string, from: number): number {
+  let depth = 1;
+  for (let at = from; at < text.length; at += 1) {
+    if (text[at] === '(') depth += 1;
+    if (text[at] === ')') depth -= 1;
+    if (depth === 0) return at + 1;
+  }
+  return text.length;
+}
+
+const serves = /\bopencode\b[^|;&]*\bserve\b|\bcode-server\b/;
+
+/** Whatever listens in a workspace listens on loopback, and OpenCode asks for a password. */
+function loopbackOnly({ body }: Declared): string | undefined {
+  const texts = stringsIn(body);
+  if (texts.some((text) => /(^|[^\d.])0\.0\.0\.0|\[::\]|--host(name)?[= ](?!127\.0\.0\.1|localhost)/.test(text))) {
+    return 'listens beyond loopback. Bind to 127.0.0.1.';
+  }
+  const openCode = texts.some((text) => serves.test(text) && text.includes('opencode'));
+  return openCode && !texts.some((text) => text.includes('OPENCODE_SERVER_PASSWORD'))
+    ? 'serves OpenCode without a password. Set OPENCODE_SERVER_PASSWORD.'
+    : undefined;
+}
+
+function appUrl({ type, body }: Declared): string | undefined {
+  if (type !== 'coder_app' || body.url === undefined || body.external === true) return undefined;
+  return loopbackUrl(body)
+    ? undefined
+    : `points at ${JSON.stringify(body.url)}. An app is on http://127.0.0.1 of the workspace, or external.`;
+}
+
+function loopbackUrl(body: Body): boolean {
+  return /^http:\/\/(127\.0\.0\.1|localhost)(:\d+)?(\/|$)/.test(String(body.url));
+}

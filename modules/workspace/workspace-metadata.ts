@@ -1,0 +1,33 @@
+import type { Construct } from 'constructs';
+import { interpolation } from '../hcl/expressions.ts';
+import { Metadata } from '../providers/generated/coder/metadata/index.ts';
+import type { WorkspaceContext } from './workspace-context.ts';
+
+/** Shows facts on a resource in Coder's page. Nothing secret: every reader of the workspace sees them in clear. */
+export function resourceFacts(
+  scope: Construct,
+  context: WorkspaceContext,
+  id: string,
+  resourceAddress: string,
+  facts: Readonly<Record<string, string>>,
+): Metadata {
+  return new Metadata(scope, `metadata:${id}`, {
+    count: context.startCount,
+    resourceId: interpolation(`${resourceAddress}[0].id`),
+    item: Object.entries(facts).map(([key, value]) => ({ key, value })),
+  });
+}
+
+/** Keeps a helper out of Coder's page. */
+export function hideResource(
+  scope: Construct,
+  context: WorkspaceContext,
+  id: string,
+  resourceAddress: string,
+): Metadata {
+  return new Metadata(scope, `metadata:${id}`, {
+    count: context.startCount,
+    resourceId: interpolation(`${resourceAddress}[0].id`),
+    hide: true,
+  });
+}
