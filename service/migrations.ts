@@ -7,11 +7,13 @@ import { migrations as tasks } from './tasks/migrations.ts';
 import { migrations as workflows } from './workflows/migrations.ts';
 import { idempotencyMigrations } from './platform/idempotency.ts';
 import { migrations as engine } from './platform/engine-migrations.ts';
+import { migrations as secrets } from './secrets/migrations.ts';
 
 /** Every room's migrations, joined; their names order them. */
 export const allMigrations: Record<string, Migration> = {
   ...engine,
   ...audit,
+  ...secrets,
   ...gateway,
   ...bridge,
   ...approvals,

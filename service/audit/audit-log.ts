@@ -1,9 +1,10 @@
-import { uuidv7, type Clock } from '../platform/clock.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import type { AuditKeys } from '../platform/keys.ts';
 import type { Logger } from '../platform/logger.ts';
 import { fieldsOf, macOf, type AuditEntry, type StoredFields } from './audit-event.ts';
 import type { AuditTables } from './audit-tables.ts';
+import { makeEventIds } from './event-ids.ts';
 
 /** Where facts are written. */
 export interface AuditLog {
@@ -28,6 +29,7 @@ export function makeAuditLog(options: {
   readonly log: Logger;
 }): AuditLog {
   const { database, keys, clock, log } = options;
+  const nextId = makeEventIds();
   const held: StoredFields[] = [];
   let timer: NodeJS.Timeout | undefined;
   let flushing: Promise<void> = Promise.resolve();
@@ -70,7 +72,7 @@ export function makeAuditLog(options: {
   return {
     async append(tx, entry) {
       const at = clock.now();
-      const fields = fieldsOf(entry, uuidv7({ now: () => at }), at);
+      const fields = fieldsOf(entry, nextId(at), at);
       await insert(tx, [fields]);
       return fields.id;
     },
@@ -81,7 +83,7 @@ export function makeAuditLog(options: {
         return;
       }
       const at = clock.now();
-      held.push(fieldsOf(entry, uuidv7({ now: () => at }), at));
+      held.push(fieldsOf(entry, nextId(at), at));
       flushSoon();
     },
 

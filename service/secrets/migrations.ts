@@ -1,0 +1,26 @@
+import { sql, type Kysely, type Migration } from 'kysely';
+
+const templateSecret: Migration = {
+  async up(db: Kysely<unknown>) {
+    await sql
+      .raw(
+        `create table outrigger.template_secret (
+           kid text primary key,
+           organization_id text not null,
+           template_name text not null,
+           template_version_id text,
+           sealed bytea not null,
+           created_at timestamptz not null,
+           created_by text not null,
+           superseded_at timestamptz,
+           retired_at timestamptz
+         )`,
+      )
+      .execute(db);
+    await sql
+      .raw(`create index template_secret_template on outrigger.template_secret (organization_id, template_name)`)
+      .execute(db);
+  },
+};
+
+export const migrations: Record<string, Migration> = { '2026-11-21-020-template-secret': templateSecret };
