@@ -1,6 +1,8 @@
-import { TerraformVariable } from 'cdktf';
+import { readFileSync } from 'node:fs';
+import type { TerraformVariable } from 'cdktf';
 import type { Construct } from 'constructs';
 import { names, paths } from '../contract.ts';
+import { literal } from '../hcl/expressions.ts';
 import { Agent } from '../providers/generated/coder/agent/index.ts';
 import type { WorkspaceContext } from './workspace-context.ts';
 
@@ -21,6 +23,7 @@ export function workspaceAgent(scope: Construct, { context, arch }: WorkspaceAge
     arch: arch.stringValue,
     os: 'linux',
     apiKeyScope: 'all',
+    startupScript: literal(readFileSync(new URL('home.sh', import.meta.url), 'utf8')),
     env: {
       PATH: `${paths.tools}:$PATH`,
       WORKSPACE_DIR: paths.workspace,

@@ -268,7 +268,16 @@ resource "coder_agent" "main" {
     PATH                = "/tools:$PATH"
     WORKSPACE_DIR       = "/workspace"
   }
-  os = "linux"
+  os             = "linux"
+  startup_script = <<-EOT
+    #!/bin/sh
+    # Gives an empty home the files that the image gives new users, once.
+    if [ ! -e "$HOME/.local/state/outrigger/home" ]; then
+      cp -R /etc/skel/. "$HOME/" 2>/dev/null || true
+      mkdir -p "$HOME/.local/state/outrigger"
+      : > "$HOME/.local/state/outrigger/home"
+    fi
+  EOT
 
   metadata {
     display_name = "CPU"

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Joins the session of the attempt that runs in this workspace.
+#
+# OUTRIGGER_HARNESS_KEY  from which each attempt's password derives; set by the template
+# OUTRIGGER_RUN_DIR      where the sidecar tells its state; default /run/outrigger
+#
+# What the sidecar writes is hostile input: only an id and a number of a fixed shape are taken from it.
+set -eu
+
+state=${OUTRIGGER_RUN_DIR:-/run/outrigger}/status.json
+
+one() {
+  sed -n "s/.*\"$1\" *: *\"\{0,1\}\($2\)\"\{0,1\}[ ,}].*/\1/p; s/.*\"$1\" *: *\"\{0,1\}\($2\)\"\{0,1\}\$/\1/p" "$state" 2>/dev/null | head -n 1
+}
+
+task=$(one task_id '[0-9a-f-]\{36\}')
+attempt=$(one attempt '[0-9]\{1,6\}')
+if [ -z "$task" ] || [ -z "$attempt" ]; then
+  echo 'No task runs in this workspace right now. Start one in Outrigger, then open this again.'
+  exit 1
+fi
+if [ -z "${OUTRIGGER_HARNESS_KEY:-}" ]; then
+  echo 'OUTRIGGER_HARNESS_KEY is not set, so the session cannot be joined. Open this from a terminal of the workspace.' >&2
+  exit 2
+fi
+
+# printf is part of the shell: the key appears in no argument list.
+OPENCODE_SERVER_PASSWORD=$(printf '%s:%s:%s' "$OUTRIGGER_HARNESS_KEY" "$task" "$attempt" | sha256sum | cut -c 1-64)
+export OPENCODE_SERVER_PASSWORD
+exec "${TOOLS_DIR:-/tools}/opencode" attach http://127.0.0.1:4096
