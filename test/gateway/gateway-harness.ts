@@ -127,8 +127,8 @@ async function listen(gateway: Gateway): Promise<Server> {
   return server;
 }
 
-/** Looks until `holds` or five seconds are over; the assertion after it says which. */
-export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 5_000;
+/** Looks until `holds` or `limitMs` are over; the assertion after it says which. */
+export async function until(holds: () => boolean | Promise<boolean>, limitMs = 5_000): Promise<void> {
+  const deadline = Date.now() + limitMs;
   while (!(await holds()) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
 }
