@@ -13,6 +13,9 @@ const resultsFile = join(root, '.test-results', 'jest.json');
 /** Everything together; CI allows 15 minutes. */
 const deadlineMs = 14 * 60_000;
 
+/** Set once somebody asked us to stop: nothing further is started. */
+let stoppedBy: NodeJS.Signals | undefined;
+
 const script = (name: string, ...rest: string[]): string[] => ['--import', 'tsx', join('scripts', name), ...rest];
 const isThere = (...path: string[]): boolean => existsSync(join(root, ...path));
 
@@ -63,7 +66,10 @@ function runNode(argv: readonly string[], isLoud: boolean, leftMs: number): Prom
       end('SIGKILL');
     }, leftMs);
     // In a group of its own it does not hear Ctrl-C.
-    const passOn = (signal: NodeJS.Signals): void => end(signal);
+    const passOn = (signal: NodeJS.Signals): void => {
+      stoppedBy = signal;
+      end(signal);
+    };
     process.on('SIGINT', passOn).on('SIGTERM', passOn);
     const done = (ok: boolean): void => {
       clearTimeout(timer);
@@ -86,6 +92,7 @@ async function runTests(rest: readonly string[], leftMs: number): Promise<{ pass
   rmSync(resultsFile, { force: true });
   mkdirSync(join(root, '.test-results'), { recursive: true });
   const { ok } = await runNode(jestArgv(rest), true, leftMs);
+  if (stoppedBy) return { passed: 0, failed: 1 };
   if (!existsSync(resultsFile)) {
     console.log('FAILED  tests: jest ended without results.');
     return { passed: 0, failed: 1 };
@@ -96,6 +103,11 @@ async function runTests(rest: readonly string[], leftMs: number): Promise<{ pass
   const { output } = await runNode(script('acceptance.ts'), false, 60_000);
   console.log(output.trimEnd());
   return { passed: summary.numPassedTests, failed: ok ? failed : Math.max(failed, 1) };
+}
+
+function stopped(signal: NodeJS.Signals): number {
+  console.log(`Stopped by ${signal}; what ran so far proves nothing.`);
+  return signal === 'SIGINT' ? 130 : 143;
 }
 
 /**
@@ -113,8 +125,10 @@ async function main(argv: readonly string[]): Promise<number> {
     console.log(`${ok ? 'ok    ' : 'FAILED'}  ${name} (${seconds} s)`);
     if (!ok) console.log(output.trimEnd());
     if (!ok) failed += 1;
+    if (stoppedBy) return stopped(stoppedBy);
   }
   const tests = argv[0] === '--tests' ? await runTests(argv.slice(1), leftMs()) : { passed: 0, failed: 0 };
+  if (stoppedBy) return stopped(stoppedBy);
   failed += tests.failed;
   console.log(`${Math.round((Date.now() - startedAt) / 1000)} s`);
   console.log(argv[0] === '--tests' ? `${tests.passed} passed, ${failed} failed` : `${failed} checks failed`);
