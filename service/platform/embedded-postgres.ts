@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { ServiceError } from './errors.ts';
 import { withFileLock } from './file-lock.ts';
 import { silentLogger, type Logger } from './logger.ts';
 import { choosePostgresAccount } from './postgres-account.ts';
@@ -50,19 +51,25 @@ const lockWaitMs = 120_000;
  *          that only this user can read.
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+  try {
+    mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
+    return await withFileLock(join(options.dataDir, 'lock'), lockWaitMs, () => startLocked(options));
+  } catch (error) {
+    throw error instanceof ServiceError ? error : folderUnusable(options.dataDir, error);
+  }
+}
+
+async function startLocked(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const log = options.log ?? silentLogger;
-  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
-  return withFileLock(join(options.dataDir, 'lock'), lockWaitMs, async () => {
-    const startedAt = Date.now();
-    const isFirst = !existsSync(clusterAt(options.dataDir).folder);
-    const postmaster = await obtainPostmaster(options, isFirst);
-    const url = databaseUrl(clusterAt(options.dataDir), postmaster.port);
-    await ensureDatabase(url);
-    const { pid, port, adopted } = postmaster;
-    log.info({ pid, port, adopted, isFirst, durationMs: Date.now() - startedAt }, 'embedded postgres ready');
-    let stopping: Promise<void> | undefined;
-    return { url, pid, port, adopted, stop: () => (stopping ??= stopPostmaster(postmaster, log)) };
-  });
+  const startedAt = Date.now();
+  const isFirst = !existsSync(clusterAt(options.dataDir).folder);
+  const postmaster = await obtainPostmaster(options, isFirst);
+  const url = databaseUrl(clusterAt(options.dataDir), postmaster.port);
+  await ensureDatabase(url);
+  const { pid, port, adopted } = postmaster;
+  log.info({ pid, port, adopted, isFirst, durationMs: Date.now() - startedAt }, 'embedded postgres ready');
+  let stopping: Promise<void> | undefined;
+  return { url, pid, port, adopted, stop: () => (stopping ??= stopPostmaster(postmaster, log)) };
 }
 
 async function obtainPostmaster(options: EmbeddedPostgresOptions, isFirst: boolean): Promise<Postmaster> {
@@ -80,12 +87,23 @@ async function obtainPostmaster(options: EmbeddedPostgresOptions, isFirst: boole
     ...options.binaries,
   });
   discardUnfinishedClusters(options.dataDir);
-  if (isFirst) await createCluster({ dataDir: options.dataDir, account, runtime });
+  const settings = options.settings ?? {};
+  const isDurable = settings['fsync'] !== 'off';
+  if (isFirst) await createCluster({ dataDir: options.dataDir, account, runtime, isDurable });
   return startPostmaster({
     cluster,
     account,
     runtime,
-    settings: options.settings ?? {},
+    settings,
     logPath: join(options.dataDir, 'postgres.log'),
   });
 }
+
+const folderUnusable = (dataDir: string, cause: unknown): ServiceError =>
+  new ServiceError(
+    'unavailable',
+    'postgres_folder_unusable',
+    `The embedded Postgres cannot work in ${dataDir}: ${cause instanceof Error ? cause.message : String(cause)}. ` +
+      'Choose a data directory this user may write, or set DATABASE_URL to a Postgres of yours.',
+    { cause },
+  );

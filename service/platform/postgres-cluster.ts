@@ -52,16 +52,20 @@ export function handOver(cluster: Cluster, account: PostgresAccount): { cluster:
   return { cluster: clusterAt('/proc/self/fd', '3'), descriptors: [openSync(cluster.folder, 'r')] };
 }
 
+export interface NewCluster {
+  readonly dataDir: string;
+  readonly account: PostgresAccount;
+  readonly runtime: PostgresRuntime;
+  /** Whether initdb waits until the new files are on the disk. */
+  readonly isDurable: boolean;
+}
+
 /**
  * Makes the cluster in a folder of its own and renames it into place; a loser of a race keeps the winner's.
  *
  * Errors  `unavailable` with initdb's own words.
  */
-export async function createCluster(options: {
-  readonly dataDir: string;
-  readonly account: PostgresAccount;
-  readonly runtime: PostgresRuntime;
-}): Promise<void> {
+export async function createCluster(options: NewCluster): Promise<void> {
   const { uid, gid } = options.account.ids;
   const draft = clusterAt(options.dataDir, `init.${process.pid}`);
   rmSync(draft.folder, { recursive: true, force: true });
@@ -69,43 +73,44 @@ export async function createCluster(options: {
   writeFileSync(draft.password, randomBytes(32).toString('base64url'), { mode: 0o600, flush: true });
   if (uid !== undefined && gid !== undefined)
     for (const path of [draft.folder, draft.password]) chownSync(path, uid, gid);
-  await initialise(draft, options.account, options.runtime);
   try {
+    await initialise(draft, options);
     renameSync(draft.folder, clusterAt(options.dataDir).folder);
   } catch (error) {
-    if (!existsSync(clusterAt(options.dataDir).data)) throw error;
     rmSync(draft.folder, { recursive: true, force: true });
+    if (!existsSync(clusterAt(options.dataDir).data)) throw error;
   }
 }
 
-/** Source: postgresql.org/docs/18/app-initdb.html */
-async function initialise(draft: Cluster, account: PostgresAccount, runtime: PostgresRuntime): Promise<void> {
+/**
+ * Its progress goes into a pipe, so that an initdb whose parent was killed ends at its next line.
+ *
+ * Source: postgresql.org/docs/18/app-initdb.html
+ */
+async function initialise(draft: Cluster, { account, runtime, isDurable }: NewCluster): Promise<void> {
   const { cluster, descriptors } = handOver(draft, account);
   const words = [
-    '-D',
-    cluster.data,
-    '-U',
-    superuser,
-    '--pwfile',
-    cluster.password,
-    '-A',
-    'scram-sha-256',
-    '-E',
-    'UTF8',
+    `--pgdata=${cluster.data}`,
+    `--username=${superuser}`,
+    `--pwfile=${cluster.password}`,
+    '--auth=scram-sha-256',
+    '--encoding=UTF8',
     '--locale=C',
     '--data-checksums',
+    ...(isDurable ? [] : ['--no-sync']),
   ];
   try {
     const child = spawn(runtime.initdb, words, {
       ...account.ids,
       cwd: '/',
       env: runtime.environment,
-      stdio: ['ignore', 'ignore', 'pipe', ...descriptors],
+      stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
     });
     const ended = new Promise<unknown>((resolve) => {
       child.once('error', resolve);
       child.once('close', (code, signal) => resolve(code ?? signal));
     });
+    child.stdout?.resume();
     const complaint = child.stderr === null ? '' : await text(child.stderr).catch(() => '');
     const end = await ended;
     if (end !== 0) throw initdbFailed(account, complaint.trim() || String(end));

