@@ -1,6 +1,6 @@
 import { Container } from '@cdktf/provider-docker/lib/container/index.js';
 import { Token } from 'cdktf';
-import { Construct } from 'constructs';
+import type { Construct } from 'constructs';
 import { bridgeEnvironment, names, paths } from '../contract.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import { harnessKey } from '../workspace/registration-proof.ts';

@@ -22,7 +22,7 @@ export class WorkspaceVolume {
     path: string,
     sizeMib: number,
   ): WorkspaceVolume {
-    const options = `size=${sizeMib}m,uid=1000,gid=0,mode=0770,nosuid,nodev,noexec`;
+    const options = `size=${String(sizeMib)}m,uid=1000,gid=0,mode=0770,nosuid,nodev,noexec`;
     return new WorkspaceVolume(scope, context, part, path, { type: 'tmpfs', device: 'tmpfs', o: options });
   }
 

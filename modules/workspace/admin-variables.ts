@@ -144,8 +144,8 @@ function wholeNumber(
     default: byDefault,
     validation: [
       rule(
-        `floor(${value}) == ${value} && ${value} >= 1 && ${value} <= ${most}`,
-        `Give a whole number from 1 to ${most}.`,
+        `floor(${value}) == ${value} && ${value} >= 1 && ${value} <= ${String(most)}`,
+        `Give a whole number from 1 to ${String(most)}.`,
       ),
     ],
   });

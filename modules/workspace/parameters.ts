@@ -107,7 +107,7 @@ function sizeParameter(scope: Construct, size: Size): DataCoderParameter {
     type: 'number',
     formType: 'slider',
     mutable: true,
-    default: interpolation(`tostring(min(${size.byDefault}, ${size.most}))`),
+    default: interpolation(`tostring(min(${String(size.byDefault)}, ${size.most}))`),
     validation: { min: 1 },
   });
   parameter.addOverride('validation.max', interpolation(size.most));

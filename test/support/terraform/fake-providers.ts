@@ -99,7 +99,7 @@ function makeServer(schema: FakeSchema, dataValues: DataValues): Server {
       legacy_type_system: true,
     };
   });
-  server.addService(definition as never, implementation as never);
+  server.addService(definition, implementation);
   return server;
 }
 
