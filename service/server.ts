@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { limits, timing } from '../modules/contract.ts';
 import { makeRegistry } from './agents/registry.ts';
 import { pendingOfTask } from './approvals/approval-store.ts';
@@ -6,7 +5,7 @@ import { approvalsRoutes } from './approvals/approvals-routes.ts';
 import { makeApprovals } from './approvals/approvals.ts';
 import { makeAuditLog } from './audit/audit-log.ts';
 import { auditRoutes } from './audit/audit-routes.ts';
-import { anchorFile } from './audit/anchor.ts';
+import { anchorPathIn } from './audit/anchor.ts';
 import { makeChainer } from './audit/chainer.ts';
 import { makeBridgeHub } from './bridge/hub.ts';
 import { forgetOldFrames } from './bridge/bridge-store.ts';
@@ -25,7 +24,7 @@ import { prepareDataDirectory } from './platform/data-directory.ts';
 import { openDatabase, type Database } from './platform/database.ts';
 import { startEmbeddedPostgres } from './platform/embedded-postgres.ts';
 import { createEngine, migrateEngine } from './platform/engine.ts';
-import type { Guard } from './platform/http.ts';
+import { requestId, type Guard } from './platform/http.ts';
 import { forgetOldKeys } from './platform/idempotency.ts';
 import { loadOrCreateKeys, type Keys } from './platform/keys.ts';
 import { makeListener } from './platform/listener.ts';
@@ -35,7 +34,7 @@ import { makeSeal } from './platform/seal.ts';
 import { healthRoutes } from './platform/health-routes.ts';
 import { makeWebServer, type GuardFunction } from './platform/web-server.ts';
 import { makeTemplateSecrets } from './secrets/template-secrets.ts';
-import { templateSecretsRoutes } from './secrets/template-secrets-routes.ts';
+import { templateSecretRoutes } from './secrets/template-secret-routes.ts';
 import { makeAdmission } from './tasks/admit.ts';
 import { registerAttempt } from './tasks/attempt.ts';
 import { makeEventStream } from './tasks/event-stream.ts';
@@ -102,7 +101,7 @@ async function openData(
   });
   undo.push(() => database.close());
   await migrateDatabase({ database, migrations: allMigrations, migrateEngine: () => migrateEngine(database.url), log });
-  return { database, keys, anchorPath: join(directory.keys, anchorFile) };
+  return { database, keys, anchorPath: anchorPathIn(config.dataDir, config.databaseUrl) };
 }
 
 async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]): Promise<Service> {
@@ -122,7 +121,7 @@ async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]):
     keys: keys.auditKeys,
     clock,
     log,
-    ...(config.mayHaveReplicas ? {} : { anchorPath }),
+    anchorPath,
   });
   const secrets = makeTemplateSecrets({ database, seal: makeSeal(keys), audit, clock });
   const coder = makeCoder({
@@ -218,7 +217,13 @@ async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]):
       ...workflowsRoutes({ database, audit, engine, clock, authorize, bounds }),
       ...approvalsRoutes({ database, approvals, authorize }),
       ...auditRoutes({ database }),
-      ...templateSecretsRoutes({ database, secrets, callerOf, coder }),
+      ...templateSecretRoutes({
+        database,
+        secrets,
+        audit,
+        mayAdministerTemplates: (_request, response, organizationId) =>
+          authorize.templates(callerOf(response), organizationId, requestId(response)),
+      }),
       ...gateway.routes,
     ],
   });

@@ -36,6 +36,8 @@ export interface Coder {
     actions: readonly string[],
     context: CallContext,
   ): Promise<Readonly<Record<string, boolean>>>;
+  /** Whether the caller may update templates of the organization: its template admins and above. */
+  mayUpdateTemplates(token: string, organizationId: string, context: CallContext): Promise<boolean>;
   /** With the service's own token; null when it does not exist any more or is not visible to us. */
   readWorkspace(workspaceId: string, context: CallContext): Promise<CoderWorkspace | null>;
   /**
@@ -65,6 +67,11 @@ export function makeCoder(options: CoderOptions): Coder {
       return found.map(toWorkspace);
     },
     may: (token, workspaceId, actions, context) => may(caller, token, workspaceId, actions, context),
+    async mayUpdateTemplates(token, organizationId, context) {
+      const update = { object: { resource_type: 'template', organization_id: organizationId }, action: 'update' };
+      const given = await caller.read({ token }, context, (client) => client.authCheck({ update }));
+      return given['update'] === true;
+    },
     readWorkspace: (workspaceId, context) => readWorkspace(caller, workspaceId, context),
     ensureRunning: (workspaceId, context) => ensureRunning(caller, workspaceId, context),
   };

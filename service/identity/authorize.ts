@@ -13,9 +13,13 @@ export interface Authorize {
   use(caller: Caller, thing: { what: string; ownerId: string; workspaceId: string }, requestId: string): Promise<void>;
   /** The workspace a reference means: UUID, `owner/name`, name, or the caller's only running one. */
   workspace(caller: Caller, reference: string | undefined, requestId: string): Promise<CoderWorkspace>;
+  /** Whether the caller may update templates of an organization. */
+  templates(caller: Caller, organizationId: string, requestId: string): Promise<boolean>;
 }
 
-export function makeAuthorize(coder: Pick<Coder, 'may' | 'findWorkspace' | 'listOwnWorkspaces'>): Authorize {
+export function makeAuthorize(
+  coder: Pick<Coder, 'may' | 'mayUpdateTemplates' | 'findWorkspace' | 'listOwnWorkspaces'>,
+): Authorize {
   async function mayUse(caller: Caller, workspaceId: string, requestId: string): Promise<boolean> {
     const context = { actor: `user:${caller.actor.id}`, requestId };
     return (await coder.may(caller.token, workspaceId, [rightToUse], context))[rightToUse] === true;
@@ -47,5 +51,7 @@ export function makeAuthorize(coder: Pick<Coder, 'may' | 'findWorkspace' | 'list
       if (!(await mayUse(caller, workspace.id, requestId))) throw notFound(`Workspace '${reference}'`);
       return workspace;
     },
+    templates: (caller, organizationId, requestId) =>
+      coder.mayUpdateTemplates(caller.token, organizationId, { actor: `user:${caller.actor.id}`, requestId }),
   };
 }

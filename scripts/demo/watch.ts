@@ -1,0 +1,115 @@
+import type { TaskEvent } from '../../modules/contract.ts';
+import type { Api } from '../../test/support/stage/api.ts';
+
+/** A workflow as the service answers it; only what is shown. */
+export interface WorkflowAnswer {
+  readonly id: string;
+  readonly state: string;
+  readonly outcome: string | null;
+  readonly steps: readonly StepAnswer[];
+}
+
+export interface StepAnswer {
+  readonly id: string;
+  readonly task_id: string | null;
+  readonly state: string;
+  readonly outcome: string | null;
+  readonly reason: string | null;
+  readonly message: string | null;
+  readonly attempts: number;
+  readonly started_at: string | null;
+  readonly finished_at: string | null;
+  readonly branch: string | null;
+  readonly commit: string | null;
+  readonly changed_files: readonly string[];
+  readonly verify: { readonly exit: number | null } | null;
+  readonly usage: {
+    readonly input_tokens: number;
+    readonly cached_tokens: number;
+    readonly output_tokens: number;
+    readonly reasoning_tokens: number;
+    readonly cost_micro_usd: number;
+  } | null;
+}
+
+interface ApprovalAnswer {
+  readonly id: string;
+  readonly kind: string;
+  readonly title: string;
+}
+
+const pollMs = 300;
+
+/** Follows a workflow to its end: tells each change as it happens and decides each question through the API. */
+export async function watchWorkflow(
+  api: Api,
+  workflowId: string,
+  tell: (line: string) => void,
+  signal: AbortSignal,
+): Promise<{ workflow: WorkflowAnswer; decided: number }> {
+  const followed = new Map<string, Promise<number>>();
+  for (;;) {
+    signal.throwIfAborted();
+    const workflow = await api.get<WorkflowAnswer>(`/api/v2/agents/agentzero/workflows/${workflowId}`);
+    for (const step of workflow.steps)
+      if (step.task_id !== null && !followed.has(step.task_id))
+        followed.set(step.task_id, follow(api, step.id, step.task_id, tell, signal));
+    if (workflow.state === 'finished') {
+      const decided = await Promise.all(followed.values());
+      return { workflow, decided: decided.reduce((sum, one) => sum + one, 0) };
+    }
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+}
+
+async function follow(
+  api: Api,
+  stepId: string,
+  taskId: string,
+  tell: (line: string) => void,
+  signal: AbortSignal,
+): Promise<number> {
+  let decided = 0;
+  for await (const event of api.events(taskId, 0, signal)) {
+    const text = describe(event);
+    if (text !== null) tell(`${stepId.padEnd(9)} ${text}`);
+    if (event.type === 'approval.requested') decided += await decide(api, stepId, taskId, tell);
+  }
+  return decided;
+}
+
+async function decide(api: Api, stepId: string, taskId: string, tell: (line: string) => void): Promise<number> {
+  const { items } = await api.get<{ items: readonly ApprovalAnswer[] }>(
+    `/api/v2/agents/approvals?state=pending&task_id=${taskId}`,
+  );
+  for (const approval of items) {
+    tell(`${stepId.padEnd(9)}   → POST /api/v2/agents/approvals/${approval.id}/decision {"decision":"once"}`);
+    await api.post(`/api/v2/agents/approvals/${approval.id}/decision`, { decision: 'once' });
+  }
+  return items.length;
+}
+
+const word = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? String(value) : '');
+
+type Describe = (data: TaskEvent['data']) => string;
+
+/** The events worth a line, and their words. */
+const lines: Partial<Record<TaskEvent['type'], Describe>> = {
+  'task.queued': () => 'queued',
+  'task.starting': () => 'starting',
+  'task.leased': () => 'leased by the bridge',
+  'task.running': () => 'running',
+  'task.waiting': () => 'waiting for a person',
+  'task.retrying': (data) => `will try again (${word(data['reason'])})`,
+  'task.finished': (data) => `finished: ${word(data['outcome'])}${data['reason'] ? ` (${word(data['reason'])})` : ''}`,
+  'approval.requested': (data) => `asks (${word(data['kind'])}): ${word(data['title'])}`,
+  'approval.decided': (data) => `decided: ${word(data['decision'])}`,
+  'session.opened': () => 'OpenCode session opened',
+  'session.resumed': () => 'OpenCode session resumed',
+  'tool.finished': (data) =>
+    `tool ${word(data['tool'])}: ${word(data['title'])}${data['exit'] === undefined || data['exit'] === null ? '' : ` (exit ${word(data['exit'])})`}`,
+  'verify.finished': (data) => `verify command exited with ${word(data['exit'])}`,
+  'commit.created': (data) => `commit ${word(data['commit']).slice(0, 10)} on ${word(data['branch'])}`,
+};
+
+const describe = (event: TaskEvent): string | null => lines[event.type]?.(event.data) ?? null;
