@@ -26,7 +26,7 @@ export function makeRun<Parameters extends unknown[]>(
   log: Logger,
 ): (...parameters: Parameters) => Promise<void> {
   return async (...parameters) => {
-    if (life.stopping) return never();
+    if (life.stopping) return await never();
     const workflowId = DBOS.workflowID ?? '';
     try {
       await new Promise<void>((resolve, reject) => {
@@ -44,16 +44,16 @@ function makeContext(workflowId: string, life: Lifecycle, end: (reason: unknown)
 
   async function call<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
     if (open !== null) throw parallelCall(name, open);
-    if (life.stopping) return never();
+    if (life.stopping) return await never();
     open = name;
     try {
       return await work();
     } catch (error) {
       // While stopping, an error may be the closing database's: the next run finds out what is recorded.
-      if (life.stopping) return never();
+      if (life.stopping) return await never();
       if (!isEnding(error)) throw error;
       end(error);
-      return never();
+      return await never();
     } finally {
       open = null;
     }

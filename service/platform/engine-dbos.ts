@@ -4,12 +4,12 @@ import { DBOS, DBOSClient, Error as dbosErrors, type DLogger } from '@dbos-inc/d
 import { DBOSExecutor } from '@dbos-inc/dbos-sdk/internal/dbos-executor';
 import { GlobalLogger } from '@dbos-inc/dbos-sdk/internal/telemetry/logs';
 import { migrateSystemDatabase } from '@dbos-inc/dbos-sdk/internal/system_database';
-import type pg from 'pg';
 import type { Transaction } from './database.ts';
 import type { DurableContext, Engine, EngineOptions, EngineStatus, EnqueueRequest } from './engine.ts';
 import { isMissingDestination, makeRun, type Lifecycle } from './engine-context.ts';
-import { holdDataLock, withMigrationLock } from './engine-lock.ts';
-import { joinReplicas, takeOverAll, type Recover } from './engine-replicas.ts';
+import { holdDataLock, setRepeating, withMigrationLock } from './engine-lock.ts';
+import { recoverOn, resumeStranded } from './engine-recovery.ts';
+import { joinReplicas, takeOverAll } from './engine-replicas.ts';
 import { ServiceError } from './errors.ts';
 import { silentLogger, type Logger } from './logger.ts';
 
@@ -53,6 +53,7 @@ export function createEngine(options: EngineOptions): Engine {
   const schedules = new Map<string, Schedule>();
   const life: Lifecycle = { stopping: false, openSteps: 0 };
   let guard: { stop(): Promise<void> } | undefined;
+  let sweep: { stop(): Promise<void> } | undefined;
   let launched = false;
   let starting: Promise<void> | undefined;
   let stopped: Promise<void> | undefined;
@@ -96,6 +97,11 @@ export function createEngine(options: EngineOptions): Engine {
         await launch();
         await replicas.start();
       }
+      sweep = setRepeating(
+        () => resumeStranded({ pool: database.pool, executorId, takenBeforeMs: deadAfterMs, queueName, log }),
+        deadAfterMs,
+        (error) => log.warn({ err: error }, 'sweep for stranded work failed'),
+      );
     } catch (error) {
       await (stopped ??= stopOnce());
       throw error;
@@ -136,6 +142,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   async function stopOnce(): Promise<void> {
     life.stopping = true;
+    await sweep?.stop();
     const deadline = Date.now() + (options.drainMs ?? 5000);
     while (life.openSteps > 0 && Date.now() < deadline) await sleep(20);
     if (life.openSteps > 0)
@@ -225,33 +232,6 @@ async function enqueue(client: DBOSClient, tx: Transaction, request: EnqueueRequ
     );
   }
 }
-
-/**
- * DBOS counts every start of a workflow and gives it up at its limit, so by itself it would give up whatever
- * happened to run while the process died for another reason. A workflow that waits for a signal (its deadline is
- * recorded, the answer is not), or has recorded anything since it was started, did not kill the process: its count
- * begins again. What is left are workflows that die at the same place each time.
- */
-const forgiveInnocent = `
-  update dbos.workflow_status as workflow set recovery_attempts = 0
-  where status = 'PENDING' and executor_id = any($1) and (
-    exists (
-      select from dbos.operation_outputs as deadline
-      where deadline.workflow_uuid = workflow.workflow_uuid and deadline.function_name = 'DBOS.sleep' and not exists (
-        select from dbos.operation_outputs as answer
-        where answer.workflow_uuid = workflow.workflow_uuid and answer.function_id = deadline.function_id - 1))
-    or exists (
-      select from dbos.operation_outputs as progress
-      where progress.workflow_uuid = workflow.workflow_uuid
-        and progress.completed_at_epoch_ms >= workflow.started_at_epoch_ms))`;
-
-const recoverOn =
-  (pool: pg.Pool): Recover =>
-  async (executorIds) => {
-    await pool.query(forgiveInnocent, [executorIds]);
-    const recovered = await DBOSExecutor.globalInstance?.recoverPendingWorkflows([...executorIds]);
-    return recovered?.length ?? 0;
-  };
 
 /** Ends DBOS. A waiting `receive` would sleep on for up to 10 s and keep the process alive, so each is woken. */
 async function shutdown(): Promise<void> {

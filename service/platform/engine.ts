@@ -100,8 +100,9 @@ export interface EngineOptions {
   /** True: hold the one lock on the data and take over everything. False: heartbeat beside other replicas. */
   readonly singleProcess: boolean;
   /**
-   * Process deaths in a row that one workflow may be part of without progress; the next one gives it up. A death
-   * while it waits in `receive`, or after it recorded a step, does not count.
+   * Process deaths in a row that one workflow may be part of without progress; after one more it is given up. A
+   * death while it waits in `receive`, or after it recorded a step, does not count. From the second on it starts
+   * again up to 4, 8 … 30 s later, so that it dies alone.
    * @default 10, because an innocent long step may be cut by several restarts, and a poison pill costs one each.
    */
   readonly maxRecoveries?: number;

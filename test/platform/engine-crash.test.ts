@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { createEngine, type Engine } from '../../service/platform/engine.ts';
 import { silentLogger } from '../../service/platform/logger.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -10,6 +10,9 @@ interface Effect {
   readonly executor_id: string;
   readonly detail: { token: string; message: unknown } | null;
 }
+
+/** A dozen processes come and go in one of these; each takes a second to begin, more on a busy machine. */
+jest.setTimeout(180_000);
 
 const replica = { singleProcess: false, heartbeatMs: 200, deadAfterMs: 1500 } as const;
 
@@ -152,7 +155,12 @@ describe('S-05 durable work survives kill -9 of the service', () => {
     await enqueue('poison', 'poison');
     await first.exited;
 
-    for (let starts = 0; starts < maxRecoveries; starts += 1) await (await start({ maxRecoveries })).exited;
+    await (
+      await start({ maxRecoveries })
+    ).exited;
+    const third = await start({ maxRecoveries });
+    expect(await outside.status('poison')).toBe('delayed');
+    await third.exited;
     const survivor = await start({ maxRecoveries });
     await ends('poison', 'gave_up');
     await waitsIn(survivor, 'innocent');
@@ -177,6 +185,26 @@ describe('S-103 several replicas share one database', () => {
     await ends('task-1', 'succeeded');
 
     expect(await effects('task-1', 'before')).toHaveLength(1);
+    expect((await effects('task-1', 'after')).map((row) => row.executor_id)).toEqual([second.executorId]);
+  });
+
+  it('S-103 lets a replica that was only paused change nothing any more', async () => {
+    const first = await start(replica);
+    await enqueue('wait', 'task-1', { timeoutMs: 120_000 });
+    await waitsIn(first, 'task-1');
+    const second = await start(replica);
+
+    first.child.kill('SIGSTOP');
+    await waitsIn(second, 'task-1');
+    first.child.kill('SIGCONT');
+    await until('the first replica to beat again', async () => {
+      const { rowCount } = await test.database.pool.query('select from replica where id = $1', [first.executorId]);
+      return rowCount === 1;
+    });
+    await outside.signal('task-1', 'go', 'now', 'key-1');
+    await ends('task-1', 'succeeded');
+    await first.stop();
+
     expect((await effects('task-1', 'after')).map((row) => row.executor_id)).toEqual([second.executorId]);
   });
 

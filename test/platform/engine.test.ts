@@ -421,6 +421,36 @@ describe('engine: cancel', () => {
 });
 
 describe('engine: stop and start again', () => {
+  it('runs what it took from the queue but lost before it began', async () => {
+    const engine = await start((new_) => new_.register('work', async () => undefined), {
+      executorId: 'me',
+      deadAfterMs: 300,
+    });
+    await test.database.transaction(async (tx) => {
+      await engine.enqueue(tx, { workflow: 'work', id: 'task-1', input: {} });
+      await tx.client.query(
+        `update dbos.workflow_status set status = 'PENDING', executor_id = 'me', owner_xid = 'lost', recovery_attempts = 1,
+           started_at_epoch_ms = extract(epoch from now()) * 1000 where workflow_uuid = 'task-1'`,
+      );
+    });
+
+    await ends(engine, 'task-1', 'succeeded');
+  });
+
+  it('leaves what it runs alone, however long it waits', async () => {
+    const { engine, received } = await startWaiting({ deadAfterMs: 100 });
+    await enqueue(engine, 'task-1');
+    await waiting(1);
+    const taken = await test.database.pool.query('select owner_xid from dbos.workflow_status');
+    const since = Date.now();
+    await until('several sweeps to pass', () => Date.now() - since > 500);
+
+    expect((await test.database.pool.query('select owner_xid from dbos.workflow_status')).rows).toEqual(taken.rows);
+    await engine.signal('task-1', 'go', 1, 'key-1');
+    await ends(engine, 'task-1', 'succeeded');
+    expect(received).toHaveLength(1);
+  });
+
   it('stops within seconds while 200 workflows wait, and all of them finish after the next start', async () => {
     const first = await startWaiting();
     const ids = Array.from({ length: 200 }, (_, index) => `task-${index}`);

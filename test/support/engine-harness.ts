@@ -77,7 +77,7 @@ export async function forkEngine(options: EngineProcessOptions): Promise<EngineP
 export async function until<Value>(
   what: string,
   condition: () => Promise<Value | null | undefined | false> | Value | null | undefined | false,
-  deadlineMs = 20_000,
+  deadlineMs = 30_000,
 ): Promise<Value> {
   const deadline = Date.now() + deadlineMs;
   for (;;) {
