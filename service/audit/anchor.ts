@@ -1,15 +1,24 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { randomUUID } from 'node:crypto';
-import { dirname } from 'node:path';
+import { createHash, randomUUID } from 'node:crypto';
+import { dirname, join } from 'node:path';
 import type { Checkpoint } from './audit-chain.ts';
 
 /**
- * The newest checkpoint, kept in a file beside the keys.
+ * Where the newest checkpoint is kept outside the database, beside the keys.
  *
  * Whoever deletes the end of the chain together with its checkpoints leaves a database that is consistent in itself;
- * only a memory outside the database can tell. Written after the commit, so it is never ahead of the database.
+ * only a memory outside the database can tell. Each database has a file of its own: one that was never here before
+ * must not be taken for one that lost its past. `databaseUrl` is undefined for the embedded one.
  */
-export const anchorFile = 'audit-head.json';
+export function anchorPathIn(dataDir: string, databaseUrl?: string): string {
+  if (databaseUrl === undefined) return join(dataDir, 'keys', 'audit-head.json');
+  const { hostname, port, pathname } = new URL(databaseUrl);
+  const id = createHash('sha256')
+    .update(`${hostname}:${port || '5432'}${pathname}`)
+    .digest('hex')
+    .slice(0, 12);
+  return join(dataDir, 'keys', `audit-head-${id}.json`);
+}
 
 /** The checkpoint in `path`; undefined when there is no file, null when it holds something else. */
 export async function readAnchor(path: string): Promise<Checkpoint | null | undefined> {
@@ -39,7 +48,7 @@ function parseAnchor(text: string): Checkpoint | null {
   }
 }
 
-/** Replaces the file as a whole; a crash leaves the old one or the new one. */
+/** Replaces the file as a whole, after the commit, so that it is never ahead of the database. */
 export async function writeAnchor(path: string, checkpoint: Checkpoint): Promise<void> {
   const text = JSON.stringify({
     sequence: checkpoint.sequence,

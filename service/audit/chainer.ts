@@ -83,7 +83,10 @@ export function makeChainer(options: ChainerOptions): Chainer {
     if (typeof head === 'string') {
       // Once per finding, not once per second.
       if (head !== complaint)
-        log.error({ reason: head }, 'audit chain is damaged and is not extended; run: outrigger audit verify');
+        log.error(
+          { reason: head, anchorPath },
+          'audit chain is damaged and is not extended; run outrigger audit verify; after a restore on purpose, remove the anchor file',
+        );
       complaint = head;
       return nothing;
     }

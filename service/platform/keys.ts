@@ -75,7 +75,10 @@ async function loadKeyring(options: KeyOptions): Promise<Pick<Keys, 'keyring' | 
   return parseKeyring(await readOrCreate(path, keyringVariable, options, make), undefined, path);
 }
 
-async function loadAuditKeys(options: KeyOptions): Promise<AuditKeys> {
+/** The audit's keys alone, for whoever verifies and needs no key ring. Errors as `loadOrCreateKeys`. */
+export async function loadAuditKeys(
+  options: Pick<KeyOptions, 'directory' | 'auditSigningKey' | 'mayGenerate' | 'randomness'>,
+): Promise<AuditKeys> {
   if (options.auditSigningKey !== undefined) return parseSigningKey(options.auditSigningKey, signingVariable);
   const path = join(options.directory, keyFiles.auditSigningKey);
   const make = (bytes: Buffer) => bytes.toString('base64');
