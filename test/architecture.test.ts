@@ -100,12 +100,12 @@ const rows: readonly Row[] = [
   },
   {
     title: 'scripts import anything but test/, except that demo and serve may use test/support',
-    from: /^scripts\/(?!(demo|serve)[\w-]*\.ts$)/,
+    from: /^scripts\/(?!demo\/|(demo|serve)[\w-]*\.ts$)/,
     may: [/^(scripts|service|modules|stacks)\//, npm, coderSdk, builtin],
   },
   {
     title: 'demo and serve may use test/support',
-    from: /^scripts\/(demo|serve)[\w-]*\.ts$/,
+    from: /^scripts\/(demo\/|(demo|serve)[\w-]*\.ts$)/,
     may: [/^(scripts|service|modules|stacks)\//, /^test\/support\//, npm, coderSdk, builtin],
   },
 ];
