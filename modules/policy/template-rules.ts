@@ -1,6 +1,6 @@
 import { names, tokenPrefix } from '../contract.ts';
 import type { Rule } from './container-rules.ts';
-import { blocksOf, stringsIn, type Body, type Declared } from './template.ts';
+import { blocksOf, listOf, stringsIn, type Body, type Declared } from './template.ts';
 
 /** What the policy can judge. A type that is not here has no rules, so it may not be used. */
 const judgedTypes = new Set([
@@ -136,7 +136,8 @@ const serves = /\bopencode\b[^|;&]*\bserve\b|\bcode-server\b/;
 
 /** Whatever listens in a workspace listens on loopback, and OpenCode asks for a password. */
 function loopbackOnly({ body }: Declared): string | undefined {
-  const texts = stringsIn(body);
+  const commands = [body.command, body.entrypoint].map((argv) => listOf(argv).join(' '));
+  const texts = [...stringsIn(body), ...commands];
   if (texts.some((text) => /(^|[^\d.])0\.0\.0\.0|\[::\]|--host(name)?[= ](?!127\.0\.0\.1|localhost)/.test(text))) {
     return 'listens beyond loopback. Bind to 127.0.0.1.';
   }
