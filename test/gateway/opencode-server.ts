@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,8 +19,14 @@ export interface Turn {
 }
 
 export interface OpenCodeServer {
-  /** Prompts a session of its own and waits until it is idle, at most `limitMs`; then it is aborted. */
-  prompt(text: string, limitMs: number): Promise<Turn>;
+  /** Where the agent works; empty at first. */
+  readonly workDirectory: string;
+  /** Opens a session, or goes on in `sessionId`, and does not wait. Gives the session's id. */
+  begin(text: string, sessionId?: string): Promise<string>;
+  /** The same, and waits until the session is idle, at most `limitMs`; then it is aborted. */
+  prompt(text: string, limitMs: number, sessionId?: string): Promise<Turn>;
+  /** SIGKILL, and a fresh start on the same data. */
+  restart(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -34,18 +40,67 @@ interface AssistantMessage {
   readonly parts: readonly { readonly type: string; readonly text?: string }[];
 }
 
+type Call = (method: string, path: string, body?: unknown) => Promise<unknown>;
+
 /** A real OpenCode that can reach nothing but `baseUrl`. */
 export async function startOpenCode(options: { baseUrl: string; apiKey: string }): Promise<OpenCodeServer> {
   const directory = mkdtempSync(join(tmpdir(), 'outrigger-opencode-'));
-  const port = await freePort();
+  const workDirectory = layOut(directory, options.baseUrl);
   const password = randomBytes(16).toString('hex');
-  const child = spawn(binary, ['serve', '--port', String(port), '--hostname', '127.0.0.1'], {
-    cwd: layOut(directory, options.baseUrl),
-    env: environment(directory, password, options.apiKey),
-    stdio: 'ignore',
-    detached: true,
-  });
-  const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+  const launch = async () => {
+    const port = await freePort();
+    const child = spawn(binary, ['serve', '--port', String(port), '--hostname', '127.0.0.1'], {
+      cwd: workDirectory,
+      env: environment(directory, password, options.apiKey),
+      stdio: 'ignore',
+    });
+    return { child, call: caller(port, password) };
+  };
+  const isReady = (call: Call) => () =>
+    call('GET', '/global/health').then(
+      () => true,
+      () => false,
+    );
+  let server = await launch();
+  const close = async (): Promise<void> => {
+    await stop(server.child);
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+  };
+  try {
+    await waitFor(60_000, isReady(server.call));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const begin = async (text: string, sessionId?: string): Promise<string> => {
+    const id = sessionId ?? ((await server.call('POST', '/session', {})) as { id: string }).id;
+    await server.call('POST', `/session/${id}/prompt_async`, { parts: [{ type: 'text', text }] });
+    return id;
+  };
+  return {
+    workDirectory,
+    close,
+    begin,
+    async prompt(text, limitMs, sessionId) {
+      const before = sessionId === undefined ? 0 : (await assistantMessages(server.call, sessionId)).length;
+      const id = await begin(text, sessionId);
+      const isOver = async (): Promise<boolean> => {
+        const status = (await server.call('GET', '/session/status')) as Record<string, unknown>;
+        return status[id] === undefined && (await assistantMessages(server.call, id)).length > before;
+      };
+      await waitFor(limitMs, isOver).catch(() => server.call('POST', `/session/${id}/abort`));
+      return lastTurn(server.call, id);
+    },
+    async restart() {
+      await stop(server.child);
+      server = await launch();
+      await waitFor(60_000, isReady(server.call));
+    },
+  };
+}
+
+function caller(port: number, password: string): Call {
+  return async (method, path, body) => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, {
       method,
       headers: {
@@ -58,55 +113,20 @@ export async function startOpenCode(options: { baseUrl: string; apiKey: string }
     const text = await response.text();
     return text === '' ? null : JSON.parse(text);
   };
-  const close = async (): Promise<void> => {
-    await stop(child);
-    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
-  };
-  try {
-    await waitFor(60_000, () =>
-      call('GET', '/global/health').then(
-        () => true,
-        () => false,
-      ),
-    );
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  return {
-    close,
-    async prompt(text, limitMs) {
-      const { id } = (await call('POST', '/session', {})) as { id: string };
-      await call('POST', `/session/${id}/prompt_async`, { parts: [{ type: 'text', text }] });
-      const isOver = async (): Promise<boolean> => {
-        const status = (await call('GET', '/session/status')) as Record<string, unknown>;
-        return status[id] === undefined && (await lastTurn(call, id)) !== undefined;
-      };
-      await waitFor(limitMs, isOver).catch(() => call('POST', `/session/${id}/abort`));
-      return (
-        (await lastTurn(call, id)) ?? {
-          finish: null,
-          error: null,
-          text: '',
-          tokens: { input: 0, output: 0, reasoning: 0 },
-        }
-      );
-    },
-  };
 }
 
-async function lastTurn(
-  call: (method: string, path: string) => Promise<unknown>,
-  id: string,
-): Promise<Turn | undefined> {
+async function assistantMessages(call: Call, id: string): Promise<AssistantMessage[]> {
   const messages = (await call('GET', `/session/${id}/message`)) as AssistantMessage[];
-  const last = messages.filter(({ info }) => info.role === 'assistant').at(-1);
-  if (last === undefined) return undefined;
+  return messages.filter(({ info }) => info.role === 'assistant');
+}
+
+async function lastTurn(call: Call, id: string): Promise<Turn> {
+  const last = (await assistantMessages(call, id)).at(-1);
   return {
-    finish: last.info.finish ?? null,
-    error: last.info.error ?? null,
-    text: last.parts.flatMap((part) => (part.type === 'text' ? [part.text ?? ''] : [])).join(''),
-    tokens: last.info.tokens ?? { input: 0, output: 0, reasoning: 0 },
+    finish: last?.info.finish ?? null,
+    error: last?.info.error ?? null,
+    text: (last?.parts ?? []).flatMap((part) => (part.type === 'text' ? [part.text ?? ''] : [])).join(''),
+    tokens: last?.info.tokens ?? { input: 0, output: 0, reasoning: 0 },
   };
 }
 
@@ -174,10 +194,37 @@ async function waitFor(limitMs: number, holds: () => Promise<boolean>): Promise<
   }
 }
 
-/** The server and whatever it started in its own process group. */
+/** The server and everything beneath it; tools run in process groups of their own and would outlive it. */
 async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
   const gone = new Promise((resolve) => child.once('exit', resolve));
-  process.kill(-child.pid, 'SIGKILL');
+  for (const pid of [child.pid, ...descendants(child.pid)]) kill(pid);
   await gone;
+}
+
+function descendants(root: number): number[] {
+  const parents = readdirSync('/proc').flatMap((name) => {
+    const parent = /^\d+$/.test(name) ? parentOf(name) : undefined;
+    return parent === undefined ? [] : [[Number(name), parent] as const];
+  });
+  const below = (pid: number): number[] =>
+    parents.flatMap(([one, parent]) => (parent === pid ? [one, ...below(one)] : []));
+  return below(root);
+}
+
+function parentOf(pid: string): number | undefined {
+  try {
+    // The name in parentheses may hold anything; the parent is the second field after it.
+    return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It went by itself.
+  }
 }

@@ -202,7 +202,9 @@ describe('S-58 C-14 a provider key', () => {
     const { ask, token, rows, log } = await startWith(answer);
 
     const response = await ask(token, 'hello');
-    const seen = JSON.stringify([[...response.headers], await response.text(), await rows(), log()]);
+    const headers: string[] = [];
+    response.headers.forEach((value, name) => headers.push(`${name}: ${value}`));
+    const seen = JSON.stringify([headers, await response.text(), await rows(), log()]);
 
     expect(await rows()).toHaveLength(1);
     expect(seen).not.toContain(providerKey);

@@ -36,8 +36,8 @@ export function textOf(item: Message): string {
 export const userTexts = (messages: readonly Message[]): string[] =>
   messages.filter((item) => item.role === 'user').map(textOf);
 
-/** What OpenCode 1.18 puts in place of the result of a tool that did not end. */
-const interrupted = /tool execution was interrupted|tool execution aborted/i;
+/** What OpenCode 1.18 puts in place of the result of a tool that did not end, or behind what it had said until then. */
+const interrupted = /tool execution (was )?(interrupted|aborted)|user aborted the command/i;
 
 /**
  * The conversation since the newest user message that `isOrigin` accepts; undefined when there is none.
