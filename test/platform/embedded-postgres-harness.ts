@@ -34,6 +34,9 @@ export interface Failed {
   readonly message: string;
 }
 
+/** As the product runs. */
+export const durable = { fsync: 'on' };
+
 /** A process of its own that starts an embedded Postgres. */
 export interface Owner {
   /** When it has loaded and begins to start the server. */
@@ -77,9 +80,14 @@ export function makeWorld() {
   const folders = new Set<string>();
   const children = new Set<ChildProcess>();
 
+  /** Without waiting for the disk, unless `options.settings` says `durable`. */
   function own(options: EmbeddedPostgresOptions, identity?: Identity): Owner {
     folders.add(options.dataDir);
-    const complete = { binaries: { nativeDir: native, sharedFolders: [join(root, 'shared')] }, ...options };
+    const complete = {
+      binaries: { nativeDir: native, sharedFolders: [join(root, 'shared')] },
+      ...options,
+      settings: { fsync: 'off', ...options.settings },
+    };
     const child = fork(program, [JSON.stringify(complete)], {
       ...identity,
       execPath: node,

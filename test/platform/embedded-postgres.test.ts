@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -20,7 +20,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startEmbeddedPostgres } from '../../service/platform/embedded-postgres.ts';
 import { binariesPackage } from '../../service/platform/postgres-runtime.ts';
 import { identifyProcess } from '../../service/platform/process-identity.ts';
-import { makeWorld, query, unfinished, type Running } from './embedded-postgres-harness.ts';
+import { durable, makeWorld, query, unfinished, type Running } from './embedded-postgres-harness.ts';
+
+// Seconds on an idle machine; initdb waits for the disk, which others may keep busy.
+jest.setTimeout(240_000);
 
 const isRoot = process.getuid?.() === 0;
 const asRoot = isRoot ? it : it.skip;
@@ -50,7 +53,7 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 async function storedCluster(): Promise<string> {
   const original = join(world.root, 'stored');
   if (!existsSync(original)) {
-    const server = await startEmbeddedPostgres({ dataDir: original, binaries: binaries() });
+    const server = await startEmbeddedPostgres({ dataDir: original, binaries: binaries(), settings: { fsync: 'off' } });
     await query(server.url, 'create table kept as select 42 as answer');
     await server.stop();
   }
@@ -64,7 +67,7 @@ const expectKept = async (server: Pick<Running, 'url'>) =>
 
 /** It starts, it is ours, it takes a table, and no half-made cluster lies about. */
 async function expectWhole(dataDir: string): Promise<void> {
-  const owner = world.own({ dataDir });
+  const owner = world.own({ dataDir, settings: durable });
   const { url } = await owner.running();
   await query(url, 'create table whole (id int)');
   expect(await query(url, 'select current_database() as name')).toEqual([{ name: 'outrigger' }]);
@@ -75,7 +78,7 @@ async function expectWhole(dataDir: string): Promise<void> {
 describe('startEmbeddedPostgres', () => {
   it('makes a database on the first start and keeps what is in it for the next', async () => {
     const dataDir = world.folder();
-    const first = world.own({ dataDir });
+    const first = world.own({ dataDir, settings: durable });
     const one = await first.running();
     expect(one.adopted).toBe(false);
     expect(new URL(one.url).pathname).toBe('/outrigger');
@@ -84,7 +87,7 @@ describe('startEmbeddedPostgres', () => {
     expect(await first.stop()).toBe(0);
     expect(identifyProcess(one.pid)).toBeUndefined();
 
-    const two = await world.own({ dataDir }).running();
+    const two = await world.own({ dataDir, settings: durable }).running();
     expect(two.adopted).toBe(false);
     await expectKept(two);
   });
@@ -153,11 +156,11 @@ describe('startEmbeddedPostgres', () => {
   describe('after SIGKILL', () => {
     it('of its parent, adopts the living server and stops it in the end', async () => {
       const dataDir = await storedCluster();
-      const killed = world.own({ dataDir });
+      const killed = world.own({ dataDir, settings: durable });
       const before = await killed.running();
       await killed.kill();
 
-      const next = world.own({ dataDir });
+      const next = world.own({ dataDir, settings: durable });
       const after = await next.running();
 
       expect(after).toEqual({ ...before, adopted: true });
@@ -168,14 +171,14 @@ describe('startEmbeddedPostgres', () => {
 
     it('of its parent and of the server, recovers what was committed', async () => {
       const dataDir = await storedCluster();
-      const killed = world.own({ dataDir });
+      const killed = world.own({ dataDir, settings: durable });
       const before = await killed.running();
       await query(before.url, 'update kept set answer = 43');
       await query(before.url, 'update kept set answer = 42');
       await killed.kill();
       process.kill(before.pid, 'SIGKILL');
 
-      const after = await world.own({ dataDir }).running();
+      const after = await world.own({ dataDir, settings: durable }).running();
 
       expect(after.adopted).toBe(false);
       expect(after.pid).not.toBe(before.pid);
@@ -192,7 +195,7 @@ describe('startEmbeddedPostgres', () => {
       ['when the server has begun', (dataDir) => existsSync(join(dataDir, 'cluster', 'data', 'postmaster.pid'))],
     ])('during the first start, %s, the next start gives a whole database', async (moment, isReached) => {
       const dataDir = world.folder();
-      const killed = world.own({ dataDir });
+      const killed = world.own({ dataDir, settings: durable });
       await killed.begun;
       await until(moment, () => isReached(dataDir));
       await killed.kill();
@@ -207,7 +210,7 @@ describe('startEmbeddedPostgres', () => {
 
       for (let round = 0; round < 6; round++) {
         const dataDir = world.folder();
-        const killed = world.own({ dataDir });
+        const killed = world.own({ dataDir, settings: durable });
         const afterMs = Math.round(((round + Math.random()) / 6) * takesMs);
         await sleep(afterMs);
         await killed.kill();
@@ -235,7 +238,9 @@ describe('startEmbeddedPostgres', () => {
     it('of one process use one server', async () => {
       const dataDir = world.folder();
 
-      const servers = await Promise.all([1, 2].map(() => startEmbeddedPostgres({ dataDir, binaries: binaries() })));
+      const servers = await Promise.all(
+        [1, 2].map(() => startEmbeddedPostgres({ dataDir, binaries: binaries(), settings: { fsync: 'off' } })),
+      );
 
       expect(new Set(servers.map((server) => server.pid)).size).toBe(1);
       await Promise.all(servers.map((server) => server.stop()));

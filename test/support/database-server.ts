@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -60,15 +60,16 @@ async function startOwnServer(): Promise<{ url: string; stop: () => Promise<void
   };
 }
 
-/** A run that was killed left its server running: end it and remove its folder. */
+/** A run that was killed left its server running: end it and remove its folder, unless it is another user's. */
 async function removeDeadServers(): Promise<void> {
   for (const name of readdirSync(tmpdir())) {
     const pid = new RegExp(`^${folderPrefix}(\\d+)-`).exec(name)?.[1];
     if (pid === undefined || identifyProcess(Number(pid)) !== undefined) continue;
     const folder = join(tmpdir(), name);
+    if (process.getuid?.() !== 0 && statSync(folder).uid !== process.getuid?.()) continue;
     const postmaster = await adoptPostmaster(clusterAt(folder)).catch(() => undefined);
     if (postmaster !== undefined) await stopPostmaster(postmaster, silentLogger);
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 
