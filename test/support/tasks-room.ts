@@ -1,0 +1,170 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { Lease } from '../../modules/contract.ts';
+import { makeRegistry } from '../../service/agents/registry.ts';
+import { pendingOfTask } from '../../service/approvals/approval-store.ts';
+import { makeApprovals } from '../../service/approvals/approvals.ts';
+import { makeAuditLog } from '../../service/audit/audit-log.ts';
+import type { BridgeHandlers, BridgeIdentity } from '../../service/bridge/bridge.ts';
+import type { CoderWorkspace } from '../../service/coder/coder.ts';
+import { makeGateway } from '../../service/gateway/gateway.ts';
+import { loadPrices } from '../../service/gateway/prices.ts';
+import type { EnqueueRequest } from '../../service/platform/engine.ts';
+import { silentLogger } from '../../service/platform/logger.ts';
+import { makeAdmission, type Admission } from '../../service/tasks/admit.ts';
+import { takeTurn, type AttemptParts, type Turn } from '../../service/tasks/attempt.ts';
+import { makeApprovalHook, makeLeaseHandlers } from '../../service/tasks/leases.ts';
+import { checkWork, submitTask, taskBody } from '../../service/tasks/submit-task.ts';
+import { lockTask, readTask } from '../../service/tasks/task-store.ts';
+import type { TaskRecord } from '../../service/tasks/task.ts';
+import { makeTestClock, type TestClock } from './clock.ts';
+import { createTestDatabase, type TestDatabase } from './database.ts';
+
+/**
+ * The tasks room on a real database, without an engine: the test takes each turn of an attempt by hand, and moves
+ * the clock between them.
+ */
+export interface TasksRoom {
+  readonly clock: TestClock;
+  readonly data: TestDatabase;
+  readonly enqueued: readonly EnqueueRequest[];
+  readonly signals: readonly string[];
+  readonly handlers: BridgeHandlers;
+  readonly admission: Admission;
+  readonly bridge: BridgeIdentity;
+  /** What Coder says when a turn asks whether the workspace runs. */
+  workspaceIs: 'running' | 'starting' | { refused: string };
+  submit(change?: Record<string, unknown>, workspaceId?: string): Promise<string>;
+  turn(taskId: string, attempt: number): Promise<Turn>;
+  task(taskId: string): Promise<TaskRecord>;
+  /** Submits, admits and leases a task. */
+  leased(change?: Record<string, unknown>): Promise<Lease>;
+  close(): Promise<void>;
+}
+
+export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Promise<TasksRoom> {
+  const data = await createTestDatabase();
+  const { database } = data;
+  const clock = makeTestClock();
+  const enqueued: EnqueueRequest[] = [];
+  const signals: string[] = [];
+  const engine = {
+    enqueue: (_tx: unknown, request: EnqueueRequest) => {
+      enqueued.push(request);
+      return Promise.resolve();
+    },
+    signal: (workflowId: string) => {
+      signals.push(workflowId);
+      return Promise.resolve();
+    },
+  };
+  const audit = makeAuditLog({ database, keys: { hmac: randomBytes(32) }, clock, log: silentLogger });
+  const gateway = makeGateway({
+    database,
+    upstream: { url: 'http://127.0.0.1:9/v1', apiKey: null, timeoutMs: 1_000 },
+    defaultModel: 'scripted/test',
+    allowedModels: null,
+    prices: loadPrices(),
+    clock,
+    log: silentLogger,
+  });
+  const approvals = makeApprovals({
+    audit,
+    clock,
+    askMs: 600_000,
+    lockTask,
+    onSettled: makeApprovalHook(clock, async (tx, taskId) => (await pendingOfTask(tx, taskId)).length),
+  });
+  const admission = makeAdmission({
+    database,
+    engine,
+    clock,
+    log: silentLogger,
+    perWorkspace: options.perWorkspace ?? 1,
+    prepareMs: 600_000,
+  });
+  const bridge: BridgeIdentity = {
+    workspaceId: randomUUID(),
+    generation: 1,
+    ownerId: randomUUID(),
+    organizationId: randomUUID(),
+  };
+  const parts: AttemptParts = {
+    database,
+    audit,
+    approvals,
+    gateway,
+    clock,
+    log: silentLogger,
+    onFinished: () => Promise.resolve([]),
+    admit: () => Promise.resolve(),
+    coder: { ensureRunning: () => Promise.resolve(room.workspaceIs) },
+  };
+  const handlers = makeLeaseHandlers({ database, engine, audit, approvals, gateway, clock });
+  const bounds = {
+    registry: makeRegistry(),
+    defaultModel: 'scripted/test',
+    allowedModels: null,
+    maxProfile: 'ask',
+  } as const;
+  const workspaceOf = (id: string): CoderWorkspace => ({
+    id,
+    name: 'ws',
+    ownerId: bridge.ownerId,
+    ownerName: 'ada',
+    organizationId: bridge.organizationId,
+    organizationName: 'acme',
+    templateName: 'docker',
+    status: 'running',
+    transition: 'start',
+    jobStatus: 'succeeded',
+    buildId: randomUUID(),
+    agents: [],
+  });
+
+  const room: TasksRoom = {
+    clock,
+    data,
+    enqueued,
+    signals,
+    handlers,
+    admission,
+    bridge,
+    workspaceIs: 'running',
+    async submit(change = {}, workspaceId = bridge.workspaceId) {
+      const body = taskBody.parse({
+        type: 'opencode',
+        payload: { action: 'generate_code', prompt: 'Do it' },
+        ...change,
+      });
+      const work = checkWork(bounds, 'opencode', body.payload.action, {
+        ...body,
+        prompt: body.payload.prompt,
+        payload: body.payload,
+      });
+      const submitter = { id: bridge.ownerId, name: 'ada', commitIdentity: { name: 'Ada', email: 'ada@localhost' } };
+      const workspace = workspaceOf(workspaceId);
+      return database.transaction((tx) =>
+        submitTask(tx, { audit, clock }, { work, submitter, workspace, requestId: null }),
+      );
+    },
+    turn: (taskId, attempt) => takeTurn(parts, { task_id: taskId, attempt }),
+    async task(taskId) {
+      const task = await readTask(database, taskId);
+      if (!task) throw new Error(`no task ${taskId}`);
+      return task;
+    },
+    async leased(change) {
+      const id = await room.submit(change);
+      await admission.admitNow();
+      await room.turn(id, 1);
+      const lease = await handlers.claim(bridge, { slots: 1, holding: [] });
+      if (!lease) throw new Error('nothing to lease');
+      return lease;
+    },
+    async close() {
+      await gateway.close();
+      await data.drop();
+    },
+  };
+  return room;
+}
