@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { run, type Finished } from '../../support/terraform/terraform.ts';
+
+const room = (name: string): string => fileURLToPath(new URL(`../../../modules/opencode/${name}`, import.meta.url));
+const dockerfile = readFileSync(room('Dockerfile'), 'utf8');
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'outrigger-image-'));
+});
+afterEach(() => {
+  rmSync(root, { recursive: true, force: true });
+});
+
+describe('O-05 opencode-init', () => {
+  const fill = async (): Promise<Finished> =>
+    await run('sh', [join(root, 'image', 'init.sh')], { environment: { TOOLS_DIR: join(root, 'tools') } });
+  const modeOf = (name: string): string => (statSync(join(root, 'tools', name)).mode & 0o777).toString(8);
+
+  beforeEach(() => {
+    for (const folder of ['image', 'tools']) mkdirSync(join(root, folder));
+    copyFileSync(room('init.sh'), join(root, 'image', 'init.sh'));
+    for (const name of ['opencode', 'rg', 'bridge.js', 'attach', 'version']) {
+      writeFileSync(join(root, 'image', name), `${name} 1\n`);
+    }
+  });
+
+  it('puts opencode, rg, the bridge and attach into TOOLS_DIR, and opencode where nobody can read it', async () => {
+    const finished = await fill();
+
+    expect(finished).toMatchObject({ code: 0, stderr: '' });
+    expect(readdirSync(join(root, 'tools')).sort()).toEqual(['.version', 'attach', 'bridge.js', 'opencode', 'rg']);
+    expect(modeOf('opencode')).toBe('111');
+    expect(modeOf('rg')).toBe('555');
+    expect(modeOf('attach')).toBe('555');
+    expect(modeOf('bridge.js')).toBe('444');
+  });
+
+  it('does nothing when the tools are those of its image', async () => {
+    await fill();
+    const before = statSync(join(root, 'tools', 'rg')).ino;
+
+    const finished = await fill();
+
+    expect(finished.stdout).toContain('is up to date');
+    expect(statSync(join(root, 'tools', 'rg')).ino).toBe(before);
+  });
+
+  it('replaces the tools of an older image, and what a start that was cut short left', async () => {
+    await fill();
+    writeFileSync(join(root, 'tools', '.new'), 'half');
+    writeFileSync(join(root, 'image', 'version'), 'version 2\n');
+    writeFileSync(join(root, 'image', 'bridge.js'), 'bridge 2\n');
+
+    await fill();
+
+    expect(readFileSync(join(root, 'tools', 'bridge.js'), 'utf8')).toBe('bridge 2\n');
+    expect(readdirSync(join(root, 'tools'))).not.toContain('.new');
+  });
+
+  it('fails, and marks nothing as filled, when the image lacks a tool', async () => {
+    rmSync(join(root, 'image', 'rg'));
+
+    expect((await fill()).code).not.toBe(0);
+    expect(readdirSync(join(root, 'tools'))).not.toContain('.version');
+  });
+
+  it('takes OpenCode from the version that the lock file pins', () => {
+    const require = createRequire(import.meta.url);
+    const { optionalDependencies } = require('../../../package.json') as {
+      optionalDependencies: Record<string, string>;
+    };
+
+    expect(optionalDependencies['opencode-linux-x64']).toMatch(/^\d+\.\d+\.\d+$/);
+    expect(dockerfile).toContain('COPY node_modules/opencode-linux-${OPENCODE_PLATFORM}/bin/opencode');
+  });
+});
+
+describe('the OpenCode image', () => {
+  it('O-53 runs as 1000:0', () => {
+    expect(dockerfile).toMatch(/^USER 1000:0$/m);
+    expect(dockerfile).not.toMatch(/^USER (root|0)/m);
+  });
+
+  it('publishes no port', () => {
+    expect(dockerfile).not.toContain('EXPOSE');
+  });
+});
+
+describe('/tools/attach', () => {
+  const key = 'k'.repeat(64);
+  const task = '0192f0c1-7c0e-7d5b-9c62-5f0d7a6f2c11';
+
+  const attach = async (status: string | null, environment: Record<string, string> = {}): Promise<Finished> => {
+    const [tools, state] = [join(root, 'tools'), join(root, 'run')];
+    mkdirSync(tools);
+    mkdirSync(state);
+    writeFileSync(join(tools, 'opencode'), '#!/bin/sh\necho "$@" "$OPENCODE_SERVER_PASSWORD"\n', { mode: 0o755 });
+    if (status !== null) writeFileSync(join(state, 'status.json'), status);
+    return await run('sh', [room('attach.sh')], {
+      environment: { TOOLS_DIR: tools, OUTRIGGER_RUN_DIR: state, OUTRIGGER_HARNESS_KEY: key, ...environment },
+    });
+  };
+
+  it.each([
+    ['on one line', JSON.stringify({ task_id: task, attempt: 2 })],
+    ['over several lines', JSON.stringify({ state: 'running', task_id: task, attempt: 2, more: [] }, null, 2)],
+    ['at its end', `{ "x": 1,\n  "attempt": 2,\n  "task_id": "${task}"\n}`],
+  ])('joins the running attempt with the password derived from its id, the state %s', async (_how, status) => {
+    const password = createHash('sha256').update(`${key}:${task}:2`).digest('hex');
+
+    expect(await attach(status)).toMatchObject({ code: 0, stdout: `attach http://127.0.0.1:4096 ${password}\n` });
+  });
+
+  it.each([
+    ['there is no state', null],
+    ['nothing runs', '{"task_id": null, "attempt": null}'],
+    ['the id is not one', '{"task_id": "$(id)", "attempt": 1}'],
+    ['the attempt is not a number', `{"task_id": "${task}", "attempt": "1; id"}`],
+  ])('says that nothing runs when %s', async (_what, status) => {
+    const finished = await attach(status);
+
+    expect(finished.code).toBe(1);
+    expect(finished.stdout).toContain('No task runs in this workspace');
+  });
+
+  it('says what is missing outside of a workspace terminal', async () => {
+    const finished = await attach(JSON.stringify({ task_id: task, attempt: 1 }), { OUTRIGGER_HARNESS_KEY: '' });
+
+    expect(finished.code).toBe(2);
+    expect(finished.stderr).toContain('OUTRIGGER_HARNESS_KEY');
+  });
+});
