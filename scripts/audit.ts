@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { anchorPathIn } from '../service/audit/anchor.ts';
 import type { AuditFault, AuditReport } from '../service/audit/audit-report.ts';
+import type { AuditTables } from '../service/audit/audit-tables.ts';
 import { verifyAudit } from '../service/audit/verify-audit.ts';
 import { loadConfigFromProcess } from '../service/config.ts';
 import { openDatabase, type Database } from '../service/platform/database.ts';
@@ -73,7 +74,8 @@ async function withDatabase<Result>(
 async function withOpen<Result>(url: string, work: (database: Database) => Promise<Result>): Promise<Result> {
   const database = openDatabase({ url, poolSize: 1 });
   try {
-    await database.pool.query('select 1 from audit_event limit 1').catch((cause: unknown) => {
+    const anyEvent = database.as<AuditTables>().selectFrom('audit_event').select('id').limit(1);
+    await anyEvent.execute().catch((cause: unknown) => {
       throw noAudit(url, cause);
     });
     return await work(database);

@@ -63,7 +63,7 @@ export function makeAuditLog(options: {
   const flushSoon = (): void => {
     timer ??= setTimeout(() => {
       flush().catch((error: unknown) => {
-        log.error({ error, held: held.length }, 'audit of reads could not be written');
+        log.error({ err: error, held: held.length }, 'audit of reads could not be written');
         flushSoon();
       });
     }, flushAfterMs).unref();

@@ -1,6 +1,5 @@
 import { sql, type ColumnType, type Generated, type RawBuilder } from 'kysely';
 import type { StoredFields } from './audit-event.ts';
-import type { Checkpoint } from './audit-chain.ts';
 
 /** `at` and `data` go in as text; they are read back through `storedFields`, never as parsed values. */
 export interface AuditTables {
@@ -53,5 +52,3 @@ export function eventOf(row: JoinedEvent): { fields: StoredFields; mac: Buffer }
 
 export const checkpointColumns: RawBuilder<unknown> = sql`
   sequence, position, hash, extract(epoch from at)::text as at, key_id as "keyId", signature`;
-
-export type CheckpointRow = Checkpoint;

@@ -127,7 +127,7 @@ export function makeChainer(options: ChainerOptions): Chainer {
 
   const pass = (): Promise<void> =>
     chainAll().catch((error: unknown) => {
-      log.error({ error }, 'audit events could not be linked');
+      log.error({ err: error }, 'audit events could not be linked');
     });
 
   const schedule = (intervalMs: number): void => {
