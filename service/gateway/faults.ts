@@ -104,6 +104,7 @@ export const fromServiceError = (error: ServiceError): ModelFault =>
     httpStatus[error.kind],
     error.code === 'model_not_allowed' ? 'model_not_allowed' : 'internal',
     error.message,
+    { cause: error },
   );
 
 export const internalFault = (cause: unknown): ModelFault =>

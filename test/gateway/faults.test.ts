@@ -14,7 +14,7 @@ const now = new Date('2026-11-21T12:00:00Z');
 const refusal = (status: number, message: string) =>
   faultOfRefusal({ status, retryAfter: null, body: JSON.stringify({ error: { message } }) }, (text) => text, now);
 
-describe('D6 a fault that ends the turn', () => {
+describe('a fault that ends the turn (part of D6)', () => {
   it.each([
     ...(
       [

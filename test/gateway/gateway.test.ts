@@ -96,7 +96,7 @@ describe('P-47 the model gateway', () => {
   });
 });
 
-describe('P-51 the provider key', () => {
+describe('the provider key (part of P-51)', () => {
   it('is added by the gateway; nothing of the client goes upstream but the body', async () => {
     const { token } = await harness.newTask();
 
@@ -117,7 +117,7 @@ describe('P-51 the provider key', () => {
   });
 });
 
-describe('P-52 the model', () => {
+describe('a model (part of P-52)', () => {
   it.each([
     ['outrigger/default', 'outrigger/default', 'scripted/model'],
     ['default', '', 'scripted/model'],
@@ -155,7 +155,7 @@ describe('P-52 the model', () => {
   });
 });
 
-describe('D6 the end of a call', () => {
+describe('the end of a call (part of D6)', () => {
   it('closes the connection to the provider when the client goes away, and records the call', async () => {
     const { identity, token } = await harness.newTask();
     const controller = new AbortController();

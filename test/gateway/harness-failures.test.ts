@@ -22,7 +22,7 @@ afterAll(async () => {
 const callsOf = (prompt: string): number =>
   harness.model.workRequests().filter((one) => one.userTexts.includes(prompt)).length;
 
-describe('D6 a real OpenCode behind the gateway', () => {
+describe('P-47 a real OpenCode behind the gateway', () => {
   it('works: a prompt ends with stop and the tokens of the provider', async () => {
     const turn = await opencode.prompt('SCENARIO:bash ARG:echo hello', 60_000);
 

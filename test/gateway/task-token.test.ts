@@ -68,7 +68,7 @@ describe('P-47 a task token', () => {
   });
 });
 
-describe('D6 the ceiling of calls', () => {
+describe('the ceiling of calls (part of D6)', () => {
   it('halts the attempt at its last call with 402, says so afterwards, and spares the next attempt', async () => {
     const { identity, token } = await harness.newTask();
     const before = harness.model.requests.length;
@@ -92,8 +92,8 @@ describe('D6 the ceiling of calls', () => {
   });
 });
 
-describe('D2 after a stop', () => {
-  it('no call begins, and tokens that arrive late are counted apart', async () => {
+describe('a stop (part of D2)', () => {
+  it('lets no call begin, and counts tokens that arrive late apart', async () => {
     const { identity, token } = await harness.newTask();
     const tokensAfter = () =>
       harness.database.transaction((tx) => harness.gateway.tokensAfterRevoke(tx, identity.taskId));
@@ -110,7 +110,7 @@ describe('D2 after a stop', () => {
     expect((await harness.ask(token, 'SCENARIO:text')).status).toBe(401);
   });
 
-  it('a stopped call leaves no tokens behind', async () => {
+  it('leaves no tokens behind when the open calls are ended with it', async () => {
     const { identity, token } = await harness.newTask();
     const slow = await harness.ask(token, 'SCENARIO:slow ARG:200');
 

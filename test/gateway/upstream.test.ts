@@ -158,7 +158,7 @@ describe('P-47 the wire', () => {
   });
 });
 
-describe('S-58 C-14 a provider key', () => {
+describe('a provider key (part of S-58 and C-14)', () => {
   const echoes: readonly (readonly [string, Answer])[] = [
     [
       'an error body',

@@ -24,7 +24,7 @@ const unit = 'micro-USD per million tokens';
 const dear = { input: 1_000_000, cached: 100_000, output: 2_000_000, reasoning: 2_000_000 };
 const table = { taken: '2026-11-21', models: new Map([['scripted/model', dear]]) };
 
-describe('P-54 usage', () => {
+describe('usage (part of P-54)', () => {
   it('counts no token twice: input without cached, output without reasoning, and prices each kind', async () => {
     const { newTask, ask, rows } = await start({ prices: table });
     const { identity, token } = await newTask();
@@ -153,7 +153,7 @@ describe('P-54 usage', () => {
   });
 });
 
-describe('P-54 the price list', () => {
+describe('the price list (part of P-54)', () => {
   it('is valid, dated, and lists no price of zero for output', () => {
     const { taken, models } = loadPrices();
 

@@ -40,7 +40,7 @@ const exists = (name: string): boolean => {
   }
 };
 
-describe('D21 a real OpenCode with the scripted model', () => {
+describe('a real OpenCode with the scripted model (part of D21)', () => {
   it('writes and edits files', async () => {
     await opencode.prompt('SCENARIO:write ARG:note.txt|one two', 60_000);
     const edit = { filePath: join(opencode.workDirectory, 'note.txt'), oldString: 'two', newString: 'three' };

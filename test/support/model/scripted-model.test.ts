@@ -35,7 +35,7 @@ const called = (id: string) => ({
 });
 const result = (id: string, content: string) => ({ role: 'tool', tool_call_id: id, content });
 
-describe('D21 the scripted model', () => {
+describe('the scripted model (part of D21)', () => {
   it('streams words, one finish reason, the usage and [DONE]', async () => {
     await start();
 
