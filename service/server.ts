@@ -39,6 +39,7 @@ import { makeAdmission } from './tasks/admit.ts';
 import { registerAttempt } from './tasks/attempt.ts';
 import { makeEventStream } from './tasks/event-stream.ts';
 import { makeApprovalHook, makeLeaseHandlers } from './tasks/leases.ts';
+import { sweepLostAttempts } from './tasks/sweep.ts';
 import { lockTask } from './tasks/task-store.ts';
 import { tasksRoutes } from './tasks/tasks-routes.ts';
 import { registerRunWorkflow, wakeWorkflow } from './workflows/run-workflow.ts';
@@ -76,10 +77,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
 }
 
-async function openData(
-  { config, log }: ServiceOptions,
-  undo: (() => Promise<unknown>)[],
-): Promise<{ database: Database; keys: Keys; anchorPath: string }> {
+interface OpenData {
+  readonly database: Database;
+  readonly keys: Keys;
+  readonly anchorPath: string;
+  /** Said once this process holds the data alone: only then may it stop a Postgres that it did not start. */
+  readonly own: () => void;
+}
+
+async function openData({ config, log }: ServiceOptions, undo: (() => Promise<unknown>)[]): Promise<OpenData> {
   const directory = prepareDataDirectory(config.dataDir);
   const keys = await loadOrCreateKeys({
     directory: directory.keys,
@@ -89,9 +95,11 @@ async function openData(
     mayGenerate: !config.mayHaveReplicas,
   });
   let url = config.databaseUrl;
+  let isOurs = false;
   if (url === undefined) {
     const postgres = await startEmbeddedPostgres({ dataDir: directory.postgres, log });
-    undo.push(() => postgres.stop());
+    // Another service may be running on it: `engine.start` refuses this one, which must not take it down.
+    undo.push(() => (isOurs || !postgres.adopted ? postgres.stop() : Promise.resolve()));
     url = postgres.url;
   }
   const database = openDatabase({
@@ -101,12 +109,19 @@ async function openData(
   });
   undo.push(() => database.close());
   await migrateDatabase({ database, migrations: allMigrations, migrateEngine: () => migrateEngine(database.url), log });
-  return { database, keys, anchorPath: anchorPathIn(config.dataDir, config.databaseUrl) };
+  return {
+    database,
+    keys,
+    anchorPath: anchorPathIn(config.dataDir, config.databaseUrl),
+    own: () => {
+      isOurs = true;
+    },
+  };
 }
 
 async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]): Promise<Service> {
   const { config, clock, log } = options;
-  const { database, keys, anchorPath } = await openData(options, undo);
+  const { database, keys, anchorPath, own } = await openData(options, undo);
 
   const listener = makeListener({ url: database.url, log });
   const engine = createEngine({
@@ -174,6 +189,7 @@ async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]):
 
   registerAttempt(engine, { ...settleParts, database, coder, log, admit: admission.admitNow });
   registerRunWorkflow(engine, { database, audit, clock, log, admit: admission.admitNow });
+  engine.schedule('sweep', '* * * * *', () => sweepLostAttempts({ ...settleParts, database, engine, log }));
   engine.schedule('housekeeping', '17 * * * *', () =>
     database.transaction(async (tx) => {
       await forgetOldKeys(tx, clock);
@@ -238,6 +254,7 @@ async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]):
   chainer.start(chainEveryMs);
   undo.push(() => engine.stop());
   await engine.start();
+  own();
   undo.push(() => admission.stop());
   admission.start(admitEveryMs);
   undo.push(() => web.close(drainMs));

@@ -44,7 +44,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     pool,
     url: options.url,
     transaction: (work) => inTransaction(pool, work),
-    close: () => whole.destroy(),
+    // Not Kysely's destroy: it leaves the pool open when no query ran through it.
+    close: () => (pool.ended ? Promise.resolve() : pool.end()),
   };
 }
 

@@ -4,7 +4,7 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import helmet from 'helmet';
 import { pinoHttp } from 'pino-http';
 import { uuidv7, type Clock } from './clock.ts';
-import { notFound } from './errors.ts';
+import { notFound, ServiceError } from './errors.ts';
 import { asServiceError, sendProblem, type Guard, type Route } from './http.ts';
 import type { Logger } from './logger.ts';
 
@@ -36,9 +36,10 @@ export function makeWebServer(parts: WebParts): WebServer {
     server,
     listen: (address) =>
       new Promise((resolve, reject) => {
-        server.once('error', reject);
+        const refuse = (error: NodeJS.ErrnoException): void => reject(cannotListen(address, error));
+        server.once('error', refuse);
         server.listen(address.port, address.host, () => {
-          server.off('error', reject);
+          server.off('error', refuse);
           const bound = server.address() as AddressInfo;
           resolve({ host: bound.address, port: bound.port });
         });
@@ -55,6 +56,15 @@ export function makeWebServer(parts: WebParts): WebServer {
       }),
   };
 }
+
+const cannotListen = (address: { host: string; port: number }, error: NodeJS.ErrnoException): ServiceError =>
+  new ServiceError(
+    'unavailable',
+    'address_unavailable',
+    `Cannot listen on ${address.host}:${address.port} (${error.code ?? error.message}). ` +
+      'End what uses it, or choose another address with OUTRIGGER_LISTEN.',
+    { cause: error },
+  );
 
 function makeApp(parts: WebParts): Express {
   const app = express();
