@@ -189,7 +189,9 @@ async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]):
 
   registerAttempt(engine, { ...settleParts, database, coder, log, admit: admission.admitNow });
   registerRunWorkflow(engine, { database, audit, clock, log, admit: admission.admitNow });
-  engine.schedule('sweep', '* * * * *', () => sweepLostAttempts({ ...settleParts, database, engine, log }));
+  engine.schedule('sweep', '* * * * *', async () => {
+    await sweepLostAttempts({ ...settleParts, database, engine, log });
+  });
   engine.schedule('housekeeping', '17 * * * *', () =>
     database.transaction(async (tx) => {
       await forgetOldKeys(tx, clock);

@@ -52,6 +52,8 @@ export function createLogger(options: { level: string; destination?: Destination
     {
       level: options.level,
       base: null,
+      // pino serialises only its own key, and an Error under another one would be logged as {}.
+      errorKey: 'error',
       redact: { paths: [...secretKeys, ...at('*.'), ...at('*.*.')], censor },
       hooks: { streamWrite: withoutSecrets },
       timestamp: pino.stdTimeFunctions.isoTime,

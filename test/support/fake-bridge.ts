@@ -73,8 +73,8 @@ export async function connectFakeBridge(url: string, token: string): Promise<Fak
   const open = new Map<string, (reply: Reply) => void>();
   const closed = new Promise<number>((resolve) => socket.once('close', resolve));
   socket.on('message', (raw: Buffer) => {
-    const frame = JSON.parse(raw.toString()) as RequestFrame & Reply;
-    if ('success' in frame) {
+    const frame = JSON.parse(raw.toString()) as RequestFrame | Reply;
+    if (!('type' in frame)) {
       open.get(frame.id)?.(frame);
       open.delete(frame.id);
       return;

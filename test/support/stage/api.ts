@@ -31,8 +31,9 @@ export function makeApi(url: () => string, token: string): Api {
       });
       if (!response.ok || !response.body) throw new Error(`events of ${taskId}: ${response.status}`);
       let buffered = '';
-      for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
-        buffered += chunk;
+      const decoder = new TextDecoder();
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+        buffered += decoder.decode(chunk, { stream: true });
         for (let end = buffered.indexOf('\n\n'); end >= 0; end = buffered.indexOf('\n\n')) {
           const data = buffered
             .slice(0, end)
