@@ -42,7 +42,9 @@ export function authenticate(world: World, headers: IncomingHttpHeaders, query: 
   if (!token) throw unauthenticated('API key is invalid.');
   if (token.key !== key) throw unauthenticated('API key secret is invalid.');
   if (token.expiresAt <= world.now())
-    throw unauthenticated(`API key expired at "${new Date(token.expiresAt).toISOString()}".`);
+    throw unauthenticated(
+      `API key expired at "${new Date(token.expiresAt).toISOString().replace('T', ' ').replace('Z', ' +0000 UTC')}".`,
+    );
   const user = world.users.get(token.userId);
   if (!user) throw unauthenticated('API key is invalid.');
   if (user.suspended)

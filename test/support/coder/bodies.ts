@@ -195,7 +195,7 @@ export function workspaceBody(world: World, workspace: SimulatedWorkspace) {
     template_active_version_id: template?.activeVersionId ?? noId,
     template_require_active_version: false,
     template_use_classic_parameter_flow: false,
-    latest_build: { ...buildBody(world, workspace, build), has_ai_task: false, has_external_agent: false },
+    latest_build: buildBody(world, workspace, build),
     latest_app_status: null,
     outdated: template !== undefined && build.versionId !== template.activeVersionId,
     name: workspace.name,
@@ -210,8 +210,12 @@ export function workspaceBody(world: World, workspace: SimulatedWorkspace) {
     next_start_at: null,
     is_prebuild: false,
     task_id: null,
+    ...(workspace.shared.size > 0 ? { shared_with: sharedWith(workspace) } : {}),
   };
 }
+
+const sharedWith = (workspace: SimulatedWorkspace) =>
+  [...workspace.shared].map(([id, role]) => ({ id, actor_type: 'user', name: '', roles: [role] }));
 
 export function buildBody(world: World, workspace: SimulatedWorkspace, build: SimulatedBuild, fresh = false) {
   const phase = fresh
@@ -252,6 +256,7 @@ export function buildBody(world: World, workspace: SimulatedWorkspace, build: Si
     daily_cost: 0,
     matched_provisioners: phase.job === 'pending' ? provisioners(world) : noProvisioners,
     template_version_preset_id: null,
+    ...(phase.job === 'succeeded' ? { has_ai_task: false, has_external_agent: false } : {}),
   };
 }
 

@@ -29,6 +29,8 @@ export interface SimulatedCoderOptions {
   readonly now?: () => number;
   /** How long builds and imports take. @default `instant`: a few milliseconds a stage. */
   readonly timing?: BuildTiming;
+  /** Id of the one organization. @default a random one. */
+  readonly organizationId?: string;
   /** Requests a minute per user and path. @default 512, as Coder. */
   readonly requestsPerMinute?: number;
 }
@@ -102,6 +104,7 @@ export async function startSimulatedCoder(options: SimulatedCoderOptions = {}): 
     url: () => url,
     now: options.now ?? (() => Date.now()),
     ...(options.timing ? { timing: options.timing } : {}),
+    ...(options.organizationId ? { organizationId: options.organizationId } : {}),
   });
   const faults = new Map<string, Fault>();
   const calls: RecordedCall[] = [];
@@ -190,7 +193,7 @@ function workspaces(world: World): Pick<SimulatedCoder, 'addWorkspace' | 'buildW
         ownerId: user.id,
         templateId: templateNamed(world, template, user.id),
         createdAt: world.now(),
-        ttlMs: 28_800_000,
+        ttlMs: null,
         shared: new Map<string, 'use' | 'admin'>(),
         builds: [],
       };

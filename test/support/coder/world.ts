@@ -82,7 +82,7 @@ export interface SimulatedWorkspace {
   readonly ownerId: string;
   readonly templateId: string;
   readonly createdAt: number;
-  readonly ttlMs: number | null;
+  ttlMs: number | null;
   /** User ids who were given access: `use` or `admin`. */
   readonly shared: Map<string, 'use' | 'admin'>;
   /** Oldest first; the last one decides the status. */
@@ -121,9 +121,14 @@ export interface World {
   timing: BuildTiming;
 }
 
-export function emptyWorld(options: { url: () => string; now: () => number; timing?: BuildTiming }): World {
+export function emptyWorld(options: {
+  url: () => string;
+  now: () => number;
+  timing?: BuildTiming;
+  organizationId?: string;
+}): World {
   return {
-    organization: { id: randomUUID(), name: 'coder', createdAt: options.now() },
+    organization: { id: options.organizationId ?? randomUUID(), name: 'coder', createdAt: options.now() },
     users: new Map(),
     tokens: new Map(),
     files: new Map(),
