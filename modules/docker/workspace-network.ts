@@ -2,7 +2,7 @@ import { Container } from '@cdktf/provider-docker/lib/container/index.js';
 import { Network } from '@cdktf/provider-docker/lib/network/index.js';
 import type { TerraformVariable } from 'cdktf';
 import type { Construct } from 'constructs';
-import { names } from '../contract.ts';
+import { bridgeEnvironment, names, paths } from '../contract.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import { containerLabels } from '../workspace/labels.ts';
 import { hideResource } from '../workspace/workspace-metadata.ts';
@@ -39,6 +39,7 @@ export class WorkspaceNetwork {
       image: image.stringValue,
       hostname: context.workspace.name,
       entrypoint: ['sleep', 'infinity'],
+      env: [`${bridgeEnvironment.workspaceDir}=${paths.workspace}`],
       init: true,
       readOnly: true,
       networksAdvanced: [{ name: interpolation(`${network.fqn}[0].name`) }],

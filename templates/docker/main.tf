@@ -468,6 +468,7 @@ resource "docker_container" "net" {
   name          = "coder-${data.coder_workspace_owner.me.name}-${lower(data.coder_workspace.me.name)}.net"
   cpus          = "0.25"
   entrypoint    = ["sleep", "infinity"]
+  env           = ["WORKSPACE_DIR=/workspace"]
   hostname      = data.coder_workspace.me.name
   image         = var.opencode_image
   init          = true

@@ -1,0 +1,226 @@
+import { describe, expect, it } from '@jest/globals';
+import { bridgeEnvironment, names, paths } from '../../../modules/contract.ts';
+import { dockerHcl, dockerJson } from '../../support/terraform/docker-template.ts';
+
+type Body = Readonly<Record<string, unknown>>;
+type ByName = Readonly<Record<string, Body>>;
+
+const resources = dockerJson.resource as unknown as Readonly<Record<string, ByName>>;
+const data = dockerJson.data as unknown as Readonly<Record<string, ByName>>;
+const containers = resources.docker_container as ByName;
+const container = (name: string): Body => containers[name] as Body;
+const everyContainer = Object.keys(containers).map((name) => [name] as const);
+const environmentOf = (name: string): readonly string[] => (container(name).env ?? []) as string[];
+const mountsOf = (name: string): readonly Body[] => (container(name).mounts ?? []) as Body[];
+const labelsOf = (body: Body): Readonly<Record<string, string>> =>
+  Object.fromEntries((body.labels as { label: string; value: string }[]).map(({ label, value }) => [label, value]));
+
+const startCount = '${data.coder_workspace.me.start_count}';
+const { worker, sidecar, init, network } = names.containers;
+
+describe('the containers of the docker template', () => {
+  it('O-04 are opencode-init, worker, opencode and net, by these names', () => {
+    expect(Object.keys(containers).sort()).toEqual(['net', 'opencode', 'opencode-init', 'worker']);
+    for (const name of Object.keys(containers)) {
+      expect(labelsOf(container(name))['outrigger/container']).toBe(name);
+    }
+  });
+
+  it('get OpenCode from the init container through a volume, in whatever executor image', () => {
+    expect(container(init)).toMatchObject({ image: '${var.opencode_image}', must_run: false, attach: true });
+    expect(container(worker).image).toBe('${data.coder_parameter.executor_image.value}');
+    expect(container(sidecar).image).toBe(container(worker).image);
+    for (const name of [worker, sidecar]) expect(container(name).depends_on).toEqual([`docker_container.${init}`]);
+  });
+
+  it('O-05 may not write /tools once the init container has filled it', () => {
+    const tools = (name: string) => mountsOf(name).find(({ target }) => target === paths.tools);
+
+    expect(tools(init)?.read_only).toBeUndefined();
+    for (const name of [worker, sidecar]) expect(tools(name)).toMatchObject({ read_only: true });
+  });
+
+  it('fail the build when the init container fails', () => {
+    expect(container(init).lifecycle).toMatchObject({ postcondition: [{ condition: '${self.exit_code == 0}' }] });
+  });
+
+  it.each(everyContainer)('O-53 O-69 %s runs as 1000:0, without capabilities or a way to gain any', (name) => {
+    expect(container(name)).toMatchObject({
+      user: '1000:0',
+      privileged: false,
+      capabilities: { drop: ['ALL'] },
+      security_opts: ['no-new-privileges:true'],
+    });
+  });
+
+  it.each(everyContainer)('P-86 %s does not restart by itself and goes when the workspace stops', (name) => {
+    expect(container(name)).toMatchObject({ restart: 'no', count: startCount });
+  });
+
+  it.each(everyContainer)('%s always has limits of CPU and memory, and no swap beyond', (name) => {
+    expect(container(name).cpus).toBeTruthy();
+    expect(container(name).memory).toBeTruthy();
+    expect(container(name).memory_swap).toEqual(container(name).memory);
+  });
+
+  it('O-69 leave the sidecar a root filesystem that it cannot write, and a /tmp that it can', () => {
+    expect(container(sidecar)).toMatchObject({ read_only: true, tmpfs: { '/tmp': expect.stringContaining('size=') } });
+  });
+
+  it('P-75 publish no port', () => {
+    for (const name of Object.keys(containers)) {
+      expect(container(name)).not.toHaveProperty('ports');
+      expect(container(name)).not.toHaveProperty('publish_all_ports');
+    }
+  });
+
+  it('share the network namespace of net, and with it the hostname', () => {
+    expect(container(network).hostname).toBe('${data.coder_workspace.me.name}');
+    for (const name of [worker, sidecar]) {
+      expect(container(name).network_mode).toBe('container:${docker_container.net[0].id}');
+    }
+  });
+
+  it('meet no other workspace: each has a network and volumes named by its id', () => {
+    expect(container(network).networks_advanced).toEqual([{ name: '${docker_network.workspace[0].name}' }]);
+    expect(resources.docker_network?.workspace).toMatchObject({ name: 'coder-${data.coder_workspace.me.id}' });
+    for (const [part, volume] of Object.entries(resources.docker_volume as ByName)) {
+      expect(volume.name).toBe(`coder-\${data.coder_workspace.me.id}-${part}`);
+    }
+  });
+
+  it('P-103 are named coder-{owner}-{workspace} and labelled with the workspace id', () => {
+    const base = 'coder-${data.coder_workspace_owner.me.name}-${lower(data.coder_workspace.me.name)}';
+
+    expect(container(worker).name).toBe(base);
+    expect(container(sidecar).name).toBe(`${base}.opencode`);
+    for (const name of Object.keys(containers)) {
+      expect(labelsOf(container(name))).toMatchObject({
+        'outrigger/workspace-id': '${data.coder_workspace.me.id}',
+        'coder.workspace_id': '${data.coder_workspace.me.id}',
+        'coder.owner_id': '${data.coder_workspace_owner.me.id}',
+      });
+    }
+  });
+
+  it.each(everyContainer)('O-25 %s knows where the workspace is', (name) => {
+    expect(environmentOf(name)).toContain('WORKSPACE_DIR=/workspace');
+  });
+
+  it.each([[worker], [sidecar]])('%s knows where the tools are', (name) => {
+    expect(environmentOf(name)).toEqual(expect.arrayContaining(['TOOLS_DIR=/tools', 'OPENCODE_BIN=opencode']));
+  });
+
+  it('O-68 begin PATH with /tools in worker and sidecar', () => {
+    expect((resources.coder_agent?.main?.env as Body).PATH).toBe('/tools:$PATH');
+    expect(container(sidecar).entrypoint).toEqual([
+      'sh',
+      '-c',
+      'export PATH="/tools:$PATH"; exec /tools/opencode /tools/bridge.js',
+    ]);
+    expect(environmentOf(sidecar)).toContain('BUN_BE_BUN=1');
+  });
+});
+
+describe('what worker and sidecar may see of each other', () => {
+  const targets = (name: string) => mountsOf(name).map(({ target }) => target);
+
+  it('is the workspace, the tools and /run/outrigger, but not the home folder or the sessions', () => {
+    expect(targets(worker).sort()).toEqual([paths.home, paths.run, paths.tools, paths.workspace].sort());
+    expect(targets(sidecar).sort()).toEqual([paths.run, paths.tools, paths.agent, paths.workspace].sort());
+  });
+
+  it('is bounded in memory for /run/outrigger', () => {
+    expect(resources.docker_volume?.run).toMatchObject({
+      driver_opts: { type: 'tmpfs', o: expect.stringMatching(/^size=4m,uid=1000,gid=0,mode=0770/) },
+    });
+  });
+
+  it("K-43 is never Coder's token: the agent starts in the worker with it, and only there", () => {
+    expect(resources.coder_agent?.main).toMatchObject({ os: 'linux', arch: '${var.arch}' });
+    expect(JSON.stringify(dockerJson.variable)).toContain('contains([\\"amd64\\", \\"arm64\\"], var.arch)');
+    expect(JSON.stringify(container(worker).entrypoint)).toContain('coder_agent.main.init_script');
+    expect(environmentOf(worker)).toContain('CODER_AGENT_TOKEN=${coder_agent.main.token}');
+    for (const name of [sidecar, init, network]) {
+      const text = JSON.stringify(container(name));
+      expect(text).not.toContain('CODER_AGENT_TOKEN');
+      expect(text).not.toContain('init_script');
+      expect(text.replaceAll('sha256(\\"harness:${coder_agent.main.token}\\")', '')).not.toContain('.token');
+    }
+  });
+
+  it('is one key from which the harness passwords derive', () => {
+    const key = `${bridgeEnvironment.harnessKey}=\${sha256("harness:\${coder_agent.main.token}")}`;
+
+    for (const name of [worker, sidecar]) expect(environmentOf(name)).toContain(key);
+  });
+
+  it('is not the registration proof, which only the sidecar has', () => {
+    const proof = environmentOf(sidecar).filter((line) => line.startsWith(`${bridgeEnvironment.proof}=`));
+
+    expect(proof).toHaveLength(1);
+    expect(dockerHcl.split('var.outrigger_secret').length - 1).toBe(3 + 1);
+    for (const name of [worker, init, network])
+      expect(JSON.stringify(container(name))).not.toContain('outrigger_secret');
+  });
+});
+
+describe('what a person sees of a workspace', () => {
+  it('K-42 is the image, cpu, memory and disk that were chosen', () => {
+    const items = resources.coder_metadata?.worker?.item as { key: string; value: string }[];
+
+    expect(resources.coder_metadata?.worker?.resource_id).toBe('${docker_container.worker[0].id}');
+    expect(Object.fromEntries(items.map(({ key, value }) => [key, value]))).toMatchObject({
+      image: '${data.coder_parameter.executor_image.value}',
+      cpu: '${data.coder_parameter.cpu.value} cores',
+      memory: '${data.coder_parameter.memory.value} GiB',
+      disk: 'not limited (Docker volumes have no size)',
+    });
+  });
+
+  it('is an app that joins the session and a link to Outrigger', () => {
+    expect(resources.coder_app?.opencode).toMatchObject({ slug: 'opencode', command: '/tools/attach' });
+    expect(resources.coder_app?.outrigger).toMatchObject({
+      slug: 'outrigger',
+      external: true,
+      url: '${var.outrigger_url}/workspace/${data.coder_workspace.me.id}',
+    });
+  });
+
+  it('describes and orders every parameter, and lets each be changed later', () => {
+    const parameters = Object.entries(data.coder_parameter as ByName);
+
+    expect(parameters.map(([, { order }]) => order).sort()).toEqual([1, 2, 3, 4, 5, 6]);
+    for (const [label, parameter] of parameters) {
+      expect(parameter).toMatchObject({
+        name: label,
+        mutable: true,
+        description: expect.any(String),
+        icon: expect.any(String),
+      });
+    }
+  });
+});
+
+describe('the docker template', () => {
+  it('pins coder/coder to 2.x and names no provider for Kata', () => {
+    expect(dockerJson.terraform).toMatchObject({
+      required_providers: { coder: { source: 'coder/coder', version: '~> 2.16' } },
+    });
+    expect(dockerHcl).not.toMatch(/kata/i);
+  });
+
+  it('names no image, no backend and no hashed label', () => {
+    expect(dockerHcl).not.toMatch(/^\s*image\s*= "/m);
+    expect(dockerJson.terraform).not.toHaveProperty('backend');
+    expect(dockerHcl).not.toMatch(/_[0-9A-F]{8}"/);
+    expect(dockerHcl).not.toContain('TfToken');
+  });
+
+  it('keeps every volume through stops and template changes', () => {
+    for (const volume of Object.values(resources.docker_volume as ByName)) {
+      expect(volume).not.toHaveProperty('count');
+      expect(volume.lifecycle).toEqual({ ignore_changes: 'all' });
+    }
+  });
+});
