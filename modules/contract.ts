@@ -51,6 +51,8 @@ export const bridgeEnvironment = {
   toolsDir: 'TOOLS_DIR',
   /** Loopback port of the bridge's relay; 0 picks a free one. */
   port: 'OUTRIGGER_BRIDGE_PORT',
+  /** Model calls after which the bridge ends an attempt as a loop; default 1000. */
+  callLimit: 'OUTRIGGER_CALL_LIMIT',
 } as const;
 
 /** Version of the frames below. The service speaks this one and the one before it. */

@@ -1,0 +1,87 @@
+import type { Ask, Decision } from '../../contract.ts';
+import type { HarnessClient } from './harness-client.ts';
+import type { HarnessAsk } from './harness-types.ts';
+
+/** The open questions of one attempt. */
+export interface Asks {
+  /** Passes a question of the harness on, once. */
+  raise(ask: HarnessAsk): void;
+  /** Asks for itself and resolves with the decision. */
+  ask(ask: Ask): Promise<{ decision: Decision; message?: string }>;
+  /** False when the question is not open here (any more). */
+  decide(askId: string, decision: Decision, message?: string): Promise<boolean>;
+  readonly openCount: number;
+  readonly rejectedCount: number;
+}
+
+const textBytes = 32 * 1024;
+/** Without a text a rejection ends the turn; with one the model learns of it and goes on. */
+const defaultRejection = 'This was not allowed. Do without it, or say what you would need.';
+
+export function makeAsks(send: (ask: Ask) => void, harness: () => HarnessClient | null): Asks {
+  const open = new Map<string, (decision: Decision, message?: string) => Promise<boolean>>();
+  const seen = new Set<string>();
+  let rejectedCount = 0;
+
+  async function answer(askId: string, decision: Decision, message?: string): Promise<boolean> {
+    const client = harness();
+    if (!client) return false;
+    return decision === 'once'
+      ? client.reply(askId, 'once')
+      : client.reply(askId, 'reject', message ?? defaultRejection);
+  }
+
+  return {
+    raise(ask) {
+      if (seen.has(ask.id)) return;
+      seen.add(ask.id);
+      open.set(ask.id, (decision, message) => answer(ask.id, decision, message));
+      send({ ask_id: ask.id, kind: 'permission', title: titleOfAsk(ask), detail: detailOf(ask) });
+    },
+    ask: (ask) =>
+      new Promise((resolve) => {
+        open.set(ask.ask_id, (decision, message) => {
+          resolve({ decision, ...(message === undefined ? {} : { message }) });
+          return Promise.resolve(true);
+        });
+        send(ask);
+      }),
+    async decide(askId, decision, message) {
+      const settle = open.get(askId);
+      if (!settle) return false;
+      const applied = await settle(decision, message);
+      open.delete(askId);
+      if (applied && decision === 'reject') rejectedCount += 1;
+      return applied;
+    },
+    get openCount() {
+      return open.size;
+    },
+    get rejectedCount() {
+      return rejectedCount;
+    },
+  };
+}
+
+const titleOfAsk = ({ permission, patterns = [], metadata = {} }: HarnessAsk): string => {
+  const subject = [metadata['command'], metadata['filepath'], metadata['url'], patterns.join(', ')].find(
+    (value) => typeof value === 'string' && value !== '',
+  );
+  return `${permission}: ${String(subject ?? 'anything')}`.replace(/\s+/g, ' ').slice(0, 500);
+};
+
+/** Exactly what would be done: bound to the call, so that an approval of one command approves no other. */
+function detailOf(ask: HarnessAsk): Record<string, unknown> {
+  return {
+    permission: ask.permission,
+    patterns: (ask.patterns ?? []).slice(0, 100).map((pattern) => pattern.slice(0, 2_000)),
+    session_id: ask.sessionID,
+    call_id: ask.tool?.callID ?? null,
+    ...Object.fromEntries(
+      Object.entries(ask.metadata ?? {})
+        .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
+        .slice(0, 20)
+        .map(([name, value]) => [name, typeof value === 'string' ? value.slice(0, textBytes) : value]),
+    ),
+  };
+}

@@ -1,0 +1,210 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AttemptRef, Lease, StopReceipt } from '../../contract.ts';
+import { startAttempt, type Attempt, type AttemptParts } from './attempt.ts';
+import { openLink, type Commands, type Link } from './link.ts';
+import { textOf, type SecretKeeper } from './log.ts';
+import { keyOf, makeOutbox } from './outbox.ts';
+import { sweep } from './process-tree.ts';
+import { makeRegistrar } from './register.ts';
+import type { Relay } from './relay.ts';
+import { makeSender } from './sender.ts';
+import type { BridgeSettings } from './settings.ts';
+import type { System } from './system.ts';
+
+export interface BridgeParts {
+  readonly settings: BridgeSettings;
+  readonly keeper: SecretKeeper;
+  readonly relay: Relay;
+  readonly system: System | null;
+  readonly harnessVersion: string;
+  readonly execPath: string;
+  readonly bundle: string;
+  readonly now: () => Date;
+}
+
+export interface Bridge {
+  /** Resolves when a newer registration took over and nothing runs any more. */
+  readonly superseded: Promise<void>;
+  /** Ends every attempt, reports what the service still takes, and closes. */
+  end(): Promise<void>;
+}
+
+/** The service answers a `lease` request within 25 s, with work or without. */
+const leaseMs = 60_000;
+const leasePauseMs = 1_000;
+/** How long an ending bridge tries to be heard; what is not heard stays on disk. */
+const farewellMs = 5_000;
+const keptReceipts = 50;
+
+export function startBridge(parts: BridgeParts): Bridge {
+  const { settings, keeper, now } = parts;
+  const { log } = keeper;
+  mkdirSync(settings.agentDir, { recursive: true, mode: 0o700 });
+  const attempts = new Map<string, Attempt>();
+  const receipts = new Map<string, StopReceipt>();
+  const runners = new Set<number>();
+  const outbox = makeOutbox(join(settings.agentDir, 'outbox'), now);
+  const registrar = makeRegistrar({
+    settings,
+    harnessVersion: parts.harnessVersion,
+    log,
+    now,
+    keepSecret: keeper.keep,
+  });
+  let setup: Promise<unknown> = Promise.resolve();
+  let isLeasing = false;
+  let isEnding = false;
+  let superseded = (): void => undefined;
+  const supersession = new Promise<void>((resolve) => (superseded = resolve));
+
+  const holding = (): AttemptRef[] => [...outbox.entries.values()].map(({ ref }) => ref);
+
+  const commands: Commands = {
+    async stop({ task_id, attempt, reason }) {
+      const key = keyOf({ task_id, attempt });
+      const running = attempts.get(key);
+      if (running) receipts.set(key, await running.stop(reason));
+      for (const old of [...receipts.keys()].slice(0, -keptReceipts)) receipts.delete(old);
+      return { receipt: receipts.get(key) ?? nothingRuns() };
+    },
+    async decision({ task_id, attempt, ask_id, decision, message }) {
+      const running = attempts.get(keyOf({ task_id, attempt }));
+      return { applied: running ? await running.decide(ask_id, decision, message) : false };
+    },
+    wake: () => {
+      void askForWork();
+      return Promise.resolve({});
+    },
+  };
+
+  const nothingRuns = (): StopReceipt => ({
+    stopped_at: now().toISOString(),
+    method: 'already_gone',
+    processes_left: 0,
+    tokens_after_stop: 0,
+  });
+
+  const link: Link = openLink({
+    url: settings.url,
+    registrar,
+    commands,
+    log,
+    onSuperseded: () => void endAll('fence').then(superseded),
+  });
+  const sender = makeSender({ outbox, link, log, checkFence: beat });
+  outbox.onChange(() => sender.kick());
+
+  async function beat(): Promise<void> {
+    const held = holding();
+    try {
+      const status = attempts.size > 0 ? `running ${attempts.size}` : 'idle';
+      const answer = await link.request('heartbeat', { holding: held, status });
+      if (!answer.success) return log('warn', 'the service refused a heartbeat', { error: answer.error });
+      if (answer.data.token) registrar.renew(answer.data.token);
+      await Promise.all(answer.data.fenced.map(fence));
+    } catch (error) {
+      if (!link.isOpen()) return;
+      log('warn', 'a heartbeat was not answered', { error: textOf(error) });
+      link.reconnect('no answer');
+    }
+  }
+
+  async function fence(ref: AttemptRef): Promise<void> {
+    const key = keyOf(ref);
+    log('warn', 'attempt fenced', ref);
+    const running = attempts.get(key);
+    outbox.entries.get(key)?.close();
+    await running?.end({ kind: 'fence' });
+  }
+
+  async function askForWork(): Promise<void> {
+    if (isLeasing || isEnding) return;
+    isLeasing = true;
+    try {
+      while (link.isOpen() && !isEnding && attempts.size < settings.slots) {
+        const askedAt = performance.now();
+        const answer = await link.request(
+          'lease',
+          { slots: settings.slots - attempts.size, holding: holding() },
+          leaseMs,
+        );
+        if (answer.success && answer.data.lease) await begin(answer.data.lease);
+        else if (performance.now() - askedAt < leasePauseMs)
+          await new Promise((resolve) => setTimeout(resolve, leasePauseMs));
+      }
+    } catch (error) {
+      if (link.isOpen()) setTimeout(() => void askForWork(), leasePauseMs);
+      else log('info', 'the request for work ended with the connection', { error: textOf(error) });
+    } finally {
+      isLeasing = false;
+    }
+  }
+
+  async function begin(lease: Lease): Promise<void> {
+    const key = keyOf(lease);
+    if (attempts.has(key) || outbox.entries.has(key)) return;
+    for (const other of attempts.values()) if (other.ref.task_id === lease.task_id) await other.end({ kind: 'fence' });
+    log('info', 'attempt leased', { task_id: lease.task_id, attempt: lease.attempt, profile: lease.profile });
+    const attempt = startAttempt(
+      { ...attemptParts, outbox: outbox.open({ task_id: lease.task_id, attempt: lease.attempt }) },
+      lease,
+    );
+    attempts.set(key, attempt);
+    void attempt.done.then(() => {
+      attempts.delete(key);
+      log('info', 'attempt over', attempt.ref);
+      sender.kick();
+      void askForWork();
+    });
+  }
+
+  const attemptParts: Omit<AttemptParts, 'outbox'> = {
+    settings,
+    relay: parts.relay,
+    log,
+    now,
+    keepSecret: keeper.keep,
+    execPath: parts.execPath,
+    bundle: parts.bundle,
+    runners,
+    sweepOrphans: (termMs) =>
+      sweep({ rootPid: process.pid, termMs, except: runners, reap: (pid) => parts.system?.reap(pid) }),
+    alone: (work) => {
+      const mine = setup.then(work, work);
+      setup = mine.catch(() => undefined);
+      return mine;
+    },
+  };
+
+  const endAll = (kind: 'fence' | 'shutdown'): Promise<unknown> =>
+    Promise.all([...attempts.values()].map((attempt) => attempt.end({ kind })));
+
+  link.onOpen(() => {
+    void beat().then(() => {
+      sender.kick();
+      void askForWork();
+    });
+  });
+  let pulse = setTimeout(tick, registrar.heartbeatMs);
+  function tick(): void {
+    if (link.isOpen()) void beat();
+    pulse = setTimeout(tick, registrar.heartbeatMs);
+  }
+
+  return {
+    superseded: supersession,
+    async end() {
+      isEnding = true;
+      clearTimeout(pulse);
+      await endAll('shutdown');
+      sender.kick();
+      const deadline = performance.now() + farewellMs;
+      while (outbox.entries.size > 0 && link.isOpen() && performance.now() < deadline)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      registrar.end();
+      link.close();
+      await parts.relay.close();
+    },
+  };
+}

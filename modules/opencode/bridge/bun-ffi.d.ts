@@ -1,0 +1,7 @@
+/** The part of Bun's FFI that `system.ts` uses; the bridge's runtime provides it. */
+declare module 'bun:ffi' {
+  export function dlopen(
+    name: string,
+    symbols: Record<string, { readonly args: readonly string[]; readonly returns: string }>,
+  ): { readonly symbols: Record<string, (...values: (number | null)[]) => number> };
+}

@@ -1,0 +1,105 @@
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { startBridge } from './bridge.ts';
+import { makeLog, textOf, type Log } from './log.ts';
+import { startRelay } from './relay.ts';
+import { runRunner } from './runner.ts';
+import { SettingsError, takeSettings, type BridgeSettings } from './settings.ts';
+import { openSystem } from './system.ts';
+
+/** Exit codes: 0 told to end or superseded · 2 a setting is missing or bad. */
+const missingPrerequisite = 2;
+const now = (): Date => new Date();
+const keeper = makeLog({ write: (line) => process.stdout.write(line), now });
+
+if (process.argv[2] === 'runner') await runRunner();
+else await runBridge();
+
+async function runBridge(): Promise<void> {
+  const { log } = keeper;
+  // First of all: from here on no process of the same uid can read what we were started with.
+  const system = await openSystem();
+  const isUndumpable = system?.setUndumpable() ?? false;
+  system?.setChildSubreaper();
+  const settings = readSettings(log);
+  if (!isUndumpable)
+    log('error', 'the bridge could not make itself undumpable: tools of the same user can read its secrets in /proc');
+  warnOfReadableHarness(log);
+  for (const secret of [settings.proof, settings.harnessKey]) keeper.keep(secret);
+  process.env['NO_PROXY'] = [process.env['NO_PROXY'] ?? process.env['no_proxy'], '127.0.0.1', 'localhost']
+    .filter(Boolean)
+    .join(',');
+
+  const relay = await startRelay({ serviceUrl: settings.url, port: settings.relayPort, log });
+  log('info', 'bridge started', {
+    relay_port: relay.port,
+    slots: settings.slots,
+    runtime: process.versions['bun'] ?? null,
+  });
+  const bridge = startBridge({
+    settings,
+    keeper,
+    relay,
+    system,
+    harnessVersion: harnessVersion(settings),
+    execPath: process.execPath,
+    bundle: fileURLToPath(import.meta.url),
+    now,
+  });
+  let isEnding = false;
+  const end = async (why: string): Promise<void> => {
+    if (isEnding) return;
+    isEnding = true;
+    log('info', 'the bridge ends', { why });
+    await bridge.end();
+    process.exit(0);
+  };
+  process.on('SIGTERM', () => void end('SIGTERM'));
+  process.on('SIGINT', () => void end('SIGINT'));
+  process.on('unhandledRejection', (error) => log('error', 'an error reached nobody', { error: textOf(error) }));
+  await bridge.superseded;
+  await end('superseded');
+}
+
+function readSettings(log: Log): BridgeSettings {
+  try {
+    return takeSettings(process.env);
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    log('error', error.message);
+    process.exit(missingPrerequisite);
+  }
+}
+
+/** A binary that its user can read starts dumpable, and its environment holds the harness password. */
+function warnOfReadableHarness(log: Log): void {
+  if (process.getuid?.() === 0) return;
+  try {
+    accessSync(process.execPath, constants.R_OK);
+    log(
+      'warn',
+      'the OpenCode binary is readable, so tools can read the harness password in /proc; install it with mode 0111',
+    );
+  } catch {
+    return;
+  }
+}
+
+function harnessVersion({ inherited, agentDir }: BridgeSettings): string {
+  const answer = spawnSync(process.execPath, ['--version'], {
+    cwd: '/',
+    env: {
+      PATH: inherited['PATH'] ?? '',
+      HOME: agentDir,
+      XDG_DATA_HOME: agentDir,
+      XDG_CONFIG_HOME: agentDir,
+      XDG_STATE_HOME: agentDir,
+      XDG_CACHE_HOME: agentDir,
+      BUN_BE_BUN: '',
+    },
+    timeout: 30_000,
+    encoding: 'utf8',
+  });
+  return /\d+\.\d+\.\d+\S*/.exec(answer.stdout ?? '')?.[0] ?? 'unknown';
+}

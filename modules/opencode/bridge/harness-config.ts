@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import { existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AttemptRef, Lease } from '../../contract.ts';
+import { permissionsOf } from './permissions.ts';
+import type { Environment } from './runner-protocol.ts';
+
+/** Version of OpenCode's plugin package that a prepared config directory claims to hold. */
+const pluginVersion = '1.18.33';
+const provider = 'outrigger';
+
+/** Directories of one task; all attempts of the task share them, so that a later one finds the session. */
+export interface TaskDirectories {
+  readonly root: string;
+  readonly home: string;
+  readonly config: string;
+  readonly data: string;
+  readonly state: string;
+  readonly cache: string;
+  readonly temporary: string;
+}
+
+export function taskDirectories(agentDir: string, taskId: string): TaskDirectories {
+  const root = join(agentDir, 'tasks', taskId);
+  return {
+    root,
+    home: join(root, 'home'),
+    config: join(root, 'config'),
+    data: join(root, 'data'),
+    state: join(root, 'state'),
+    cache: join(root, 'cache'),
+    temporary: join(root, 'tmp'),
+  };
+}
+
+/**
+ * Password of an attempt's harness: SHA-256 of key, task and attempt, so that whoever holds the key in the
+ * worker can compute it and no file has to hold it.
+ */
+export const harnessPassword = (harnessKey: string, { task_id, attempt }: AttemptRef): string =>
+  createHash('sha256').update(`${harnessKey}:${task_id}:${attempt}`).digest('hex');
+
+/** Names that a tool must find empty. The harness itself needs them, and tools inherit its environment. */
+const blankForTools = ['OPENCODE_SERVER_PASSWORD', 'OPENCODE_SERVER_USERNAME', 'OPENCODE_PID', 'BUN_BE_BUN'];
+
+const plugin = `export const Outrigger = async () => ({
+  'shell.env': async (_input, output) => {
+    for (const name of ${JSON.stringify(blankForTools)}) output.env[name] = '';
+  },
+});
+`;
+
+export interface HarnessPlan {
+  readonly lease: Lease;
+  readonly directories: TaskDirectories;
+  readonly workTree: string;
+  /** `http://127.0.0.1:<port>/llm/<key>/v1` */
+  readonly modelUrl: string;
+}
+
+/** What `opencode.json` says. The key is a word: the relay adds the real one where the agent cannot see it. */
+export function harnessConfig({ lease, workTree, modelUrl }: HarnessPlan): Record<string, unknown> {
+  const model = `${provider}/${lease.model}`;
+  const instructions = join(workTree, 'AGENTS.md');
+  return {
+    $schema: 'https://opencode.ai/config.json',
+    model,
+    small_model: model,
+    enabled_providers: [provider],
+    share: 'disabled',
+    autoupdate: false,
+    instructions: existsSync(instructions) && lstatSync(instructions).isFile() ? [instructions] : [],
+    provider: {
+      [provider]: {
+        npm: '@ai-sdk/openai-compatible',
+        name: 'Outrigger',
+        options: { baseURL: modelUrl, apiKey: 'relay' },
+        models: { [lease.model]: { tool_call: true, limit: { context: 200_000, output: 16_384 } } },
+      },
+    },
+    permission: permissionsOf[lease.profile],
+    mcp: {},
+  };
+}
+
+/**
+ * Makes a task's directories and writes the harness's configuration afresh.
+ *
+ * The two package files make OpenCode believe that its plugin package is installed; without them it asks the
+ * npm registry at every start and hangs where packets are dropped.
+ */
+export function writeHarnessFiles(plan: HarnessPlan): void {
+  const { directories } = plan;
+  for (const directory of Object.values(directories)) mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const config = join(directories.config, 'opencode');
+  rmSync(config, { recursive: true, force: true });
+  mkdirSync(join(config, 'node_modules'), { recursive: true, mode: 0o700 });
+  mkdirSync(join(config, 'plugin'), { mode: 0o700 });
+  const dependencies = { '@opencode-ai/plugin': pluginVersion };
+  const write = (name: string, value: unknown): void => writeFileSync(join(config, name), `${JSON.stringify(value)}\n`);
+  write('package.json', { dependencies });
+  write('package-lock.json', { name: 'x', lockfileVersion: 3, packages: { '': { dependencies } } });
+  write('opencode.json', harnessConfig(plan));
+  writeFileSync(join(config, 'plugin', 'outrigger.js'), plugin);
+}
+
+export interface EnvironmentPlan {
+  readonly inherited: Environment;
+  readonly directories: TaskDirectories;
+  readonly path: string;
+  readonly password: string;
+  readonly lease: Lease;
+}
+
+/** Environment of the harness; its tools inherit it, less what the plugin blanks. */
+export function harnessEnvironment({ inherited, directories, path, password, lease }: EnvironmentPlan): Environment {
+  const loopback = '127.0.0.1,localhost';
+  const noProxy = [inherited['NO_PROXY'] ?? inherited['no_proxy'], loopback].filter(Boolean).join(',');
+  return {
+    ...inherited,
+    ...lease.environment,
+    PATH: path,
+    HOME: directories.home,
+    XDG_CONFIG_HOME: directories.config,
+    XDG_DATA_HOME: directories.data,
+    XDG_STATE_HOME: directories.state,
+    XDG_CACHE_HOME: directories.cache,
+    TMPDIR: directories.temporary,
+    NO_PROXY: noProxy,
+    no_proxy: noProxy,
+    BUN_BE_BUN: '',
+    OPENCODE_SERVER_PASSWORD: password,
+    OPENCODE_DISABLE_MODELS_FETCH: '1',
+    OPENCODE_DISABLE_AUTOUPDATE: '1',
+    OPENCODE_DISABLE_SHARE: '1',
+    OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
+    OPENCODE_DISABLE_PROJECT_CONFIG: '1',
+    OPENCODE_DISABLE_FFF: '1',
+    // The repository may belong to another uid, and its own config may name programs for git to start.
+    GIT_CONFIG_COUNT: '3',
+    GIT_CONFIG_KEY_0: 'safe.directory',
+    GIT_CONFIG_VALUE_0: '*',
+    GIT_CONFIG_KEY_1: 'core.fsmonitor',
+    GIT_CONFIG_VALUE_1: 'false',
+    GIT_CONFIG_KEY_2: 'core.hooksPath',
+    GIT_CONFIG_VALUE_2: '/dev/null',
+  };
+}

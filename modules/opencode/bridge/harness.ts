@@ -1,0 +1,70 @@
+import { createServer } from 'node:net';
+import { ports } from '../../contract.ts';
+import { AttemptFailure } from './failure.ts';
+import { makeHarnessClient, type HarnessClient } from './harness-client.ts';
+import type { Environment } from './runner-protocol.ts';
+import type { Runner, ServeExit } from './runner-client.ts';
+
+export interface HarnessStart {
+  readonly runner: Runner;
+  readonly program: string;
+  readonly environment: Environment;
+  readonly password: string;
+  readonly directory: string;
+  /** True where nothing else of ours wants port 4096, the one people expect. */
+  readonly prefersKnownPort: boolean;
+}
+
+const readyMs = 60_000;
+const probeEveryMs = 250;
+const tries = 3;
+
+/**
+ * Starts `opencode serve` for one attempt and waits until it answers; its ready line proves nothing.
+ *
+ * Errors   `AgentServerNotReady` (retryable) after 60 s, or when it ended three times before it answered.
+ */
+export async function startHarness(start: HarnessStart): Promise<HarnessClient> {
+  for (let attempt = 1; ; attempt += 1) {
+    const port = await freePort(start.prefersKnownPort && attempt === 1 ? ports.opencode : 0);
+    const client = makeHarnessClient({ port, password: start.password, directory: start.directory });
+    await start.runner.serve({
+      argv: [start.program, 'serve', '--port', String(port), '--hostname', '127.0.0.1'],
+      environment: start.environment,
+      directory: start.directory,
+    });
+    const ended = await untilHealthy(client, start.runner.serveEnded());
+    if (ended === null) return client;
+    // Between finding a port free and binding it somebody else may have taken it.
+    if (attempt === tries)
+      throw new AttemptFailure(
+        'AgentServerNotReady',
+        `OpenCode ended with code ${ended.code} before it was ready.`,
+        true,
+      );
+  }
+}
+
+async function untilHealthy(client: HarnessClient, serveEnded: Promise<ServeExit>): Promise<ServeExit | null> {
+  const deadline = performance.now() + readyMs;
+  const end = serveEnded.then((exit) => ({ exit }));
+  while (performance.now() < deadline) {
+    const now = await Promise.race([client.isHealthy(), end]);
+    if (typeof now === 'object') return now.exit;
+    if (now) return null;
+    await new Promise((resolve) => setTimeout(resolve, probeEveryMs));
+  }
+  throw new AttemptFailure('AgentServerNotReady', `OpenCode did not answer within ${readyMs / 1000} s.`, true);
+}
+
+/** The wanted port where it is free, else any free one. */
+async function freePort(wanted: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', (error) => (wanted === 0 ? reject(error) : resolve(freePort(0))));
+    server.listen(wanted, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}

@@ -1,0 +1,164 @@
+import { randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Log } from './log.ts';
+
+/** Where an attempt's harness finds its model: a place that works only while the attempt runs. */
+export interface RelayPlace {
+  readonly url: string;
+  readonly calls: number;
+  /** Ends the place and every call that is open on it. Answers how many could not be ended; 0 is the proof. */
+  close(): number;
+}
+
+export interface Relay {
+  readonly port: number;
+  open(place: { taskToken: string; callLimit: number; onLimit: () => void }): RelayPlace;
+  close(): Promise<void>;
+}
+
+interface OpenPlace {
+  readonly taskToken: string;
+  readonly callLimit: number;
+  readonly onLimit: () => void;
+  readonly open: Set<AbortController>;
+  calls: number;
+}
+
+const maxBodyBytes = 32 * 1024 * 1024;
+/** Headers that belong to one connection, or that would carry somebody else's credentials. */
+const dropped =
+  /^(host|connection|keep-alive|transfer-encoding|content-length|authorization|cookie|accept-encoding|proxy-.*|upgrade|te|trailer)$/;
+const droppedOnReturn = /^(connection|keep-alive|transfer-encoding|content-length|content-encoding|set-cookie)$/;
+const modelPaths = /^\/llm\/([0-9a-f]{32})(\/v1\/(?:chat\/completions|models))$/;
+
+/**
+ * The loopback listener of the bridge: `/healthz` and the model relay, nothing else.
+ *
+ * The harness holds no key: the relay adds the task token on the way out. Its address is no secret, because it
+ * buys only what the running task may buy.
+ */
+export async function startRelay(parts: { serviceUrl: string; port: number; log: Log }): Promise<Relay> {
+  const places = new Map<string, OpenPlace>();
+  const server = createServer((request, response) => {
+    serve(request, response).catch((error: unknown) => {
+      parts.log('warn', 'a model call could not be relayed', { error: String(error) });
+      if (!response.headersSent) fail(response, 502, 'The service could not be reached.');
+      else response.destroy();
+    });
+  });
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = (request.url ?? '').split('?')[0] ?? '';
+    if (path === '/healthz') return void response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
+    const [, key = '', rest = ''] = modelPaths.exec(path) ?? [];
+    const place = places.get(key);
+    if (!place) return fail(response, 404, 'There is nothing here, or the task has ended.');
+    await relayCall(place, rest, request, response);
+  }
+
+  async function relayCall(
+    place: OpenPlace,
+    path: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const isCall = request.method === 'POST';
+    if (isCall && place.calls >= place.callLimit) {
+      place.onLimit();
+      return fail(response, 403, 'The task has used up its model calls.');
+    }
+    if (isCall) place.calls += 1;
+    const controller = new AbortController();
+    place.open.add(controller);
+    response.once('close', () => controller.abort());
+    try {
+      const body = isCall ? await readBody(request) : undefined;
+      const answer = await fetch(`${parts.serviceUrl}/llm${path}`, {
+        method: request.method ?? 'GET',
+        headers: { ...kept(request), authorization: `Bearer ${place.taskToken}` },
+        signal: controller.signal,
+        redirect: 'error',
+        ...(body === undefined ? {} : { body: body.toString('utf8') }),
+      });
+      answer.headers.forEach((value, name) => {
+        if (!droppedOnReturn.test(name)) response.setHeader(name, value);
+      });
+      response.writeHead(answer.status);
+      response.flushHeaders();
+      await pour(answer, response);
+    } catch (error) {
+      if (!controller.signal.aborted) throw error;
+      response.destroy();
+    } finally {
+      place.open.delete(controller);
+    }
+  }
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(parts.port, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    open({ taskToken, callLimit, onLimit }) {
+      const key = randomBytes(16).toString('hex');
+      const place: OpenPlace = { taskToken, callLimit, onLimit, open: new Set(), calls: 0 };
+      places.set(key, place);
+      return {
+        url: `http://127.0.0.1:${port}/llm/${key}/v1`,
+        get calls() {
+          return place.calls;
+        },
+        close: () => {
+          places.delete(key);
+          for (const controller of place.open) controller.abort();
+          return [...place.open].filter((controller) => !controller.signal.aborted).length;
+        },
+      };
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+const kept = (request: IncomingMessage): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(request.headers).flatMap(([name, value]) =>
+      dropped.test(name) || value === undefined ? [] : [[name, String(value)]],
+    ),
+  );
+
+async function pour(answer: Response, response: ServerResponse): Promise<void> {
+  if (answer.body) {
+    const reader = answer.body.getReader();
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+      if (response.write(chunk.value) || response.destroyed) continue;
+      await new Promise<void>((resolve) => {
+        response.once('drain', resolve);
+        response.once('close', resolve);
+      });
+    }
+  }
+  response.end();
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    size += piece.length;
+    if (size > maxBodyBytes) throw new Error('The request is larger than the relay carries.');
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
+
+function fail(response: ServerResponse, status: number, message: string): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify({ error: { message, type: 'invalid_request', param: null, code: null } }));
+}

@@ -1,0 +1,91 @@
+import { bridgeEnvironment, paths, ports } from '../../contract.ts';
+
+export interface BridgeSettings {
+  readonly url: string;
+  readonly proof: string;
+  readonly workspaceId: string;
+  readonly ownerId: string;
+  readonly workspaceAgentId: string;
+  readonly harnessKey: string;
+  /** 1–4. */
+  readonly slots: number;
+  readonly workspaceDir: string;
+  /** Null: the only repository directly below the workspace. */
+  readonly repositoryDir: string | null;
+  readonly agentDir: string;
+  readonly toolsDir: string;
+  /** Loopback port of the relay; 0 picks a free one. */
+  readonly relayPort: number;
+  /** Model calls after which an attempt is ended. */
+  readonly callLimit: number;
+  /** What tools and verify commands may inherit: the image's own variables, nothing of ours. */
+  readonly inherited: Readonly<Record<string, string>>;
+}
+
+export class SettingsError extends Error {}
+
+/** A turn of real work takes tens of calls, rarely hundreds; a loop reaches 250 in a minute. */
+const callLimitDefault = 1_000;
+
+/** Ours, Coder's and the harness's own switches never reach a tool, nor do the runtime's. */
+const withheld = /^(OUTRIGGER_|CODER_AGENT_|CODER_SESSION_|OPENCODE|BUN_|NODE_OPTIONS$|XDG_|HOME$|TMPDIR$)/;
+
+/**
+ * Reads the bridge's environment and removes what is secret in it, so that no child can inherit it.
+ *
+ * Errors   one `SettingsError` that names every missing or bad variable, never a value.
+ */
+export function takeSettings(environment: Record<string, string | undefined>): BridgeSettings {
+  const problems: string[] = [];
+  const required = (name: string): string => {
+    const value = environment[name]?.trim() ?? '';
+    if (value === '') problems.push(`${name} is not set`);
+    return value;
+  };
+  const whole = (name: string, fallback: number, min: number, max: number): number => {
+    const text = environment[name]?.trim() ?? '';
+    const value = text === '' ? fallback : Number(text);
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    problems.push(`${name} must be a whole number from ${min} to ${max}`);
+    return fallback;
+  };
+  const optional = (name: string): string | null => environment[name]?.trim() || null;
+  const url = required(bridgeEnvironment.url);
+  if (url !== '' && !isHttpUrl(url)) problems.push(`${bridgeEnvironment.url} must be an http or https address`);
+
+  const settings: BridgeSettings = {
+    url: url.replace(/\/+$/, ''),
+    proof: required(bridgeEnvironment.proof),
+    workspaceId: required(bridgeEnvironment.workspaceId),
+    ownerId: optional(bridgeEnvironment.ownerId) ?? '',
+    workspaceAgentId: required(bridgeEnvironment.workspaceAgentId),
+    harnessKey: required(bridgeEnvironment.harnessKey),
+    slots: whole(bridgeEnvironment.slots, 1, 1, 4),
+    workspaceDir: optional(bridgeEnvironment.workspaceDir) ?? paths.workspace,
+    repositoryDir: optional(bridgeEnvironment.repositoryDir),
+    agentDir: optional(bridgeEnvironment.agentDir) ?? paths.agent,
+    toolsDir: optional(bridgeEnvironment.toolsDir) ?? paths.tools,
+    relayPort: whole(bridgeEnvironment.port, ports.bridge, 0, 65_535),
+    callLimit: whole(bridgeEnvironment.callLimit, callLimitDefault, 1, 1_000_000),
+    inherited: inheritable(environment),
+  };
+  for (const name of Object.keys(environment)) if (withheld.test(name)) delete environment[name];
+  if (problems.length > 0) throw new SettingsError(`The bridge cannot start: ${problems.join('; ')}.`);
+  return settings;
+}
+
+function inheritable(environment: Record<string, string | undefined>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(environment).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined && !withheld.test(entry[0]),
+    ),
+  );
+}
+
+function isHttpUrl(text: string): boolean {
+  try {
+    return ['http:', 'https:'].includes(new URL(text).protocol);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,27 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = resolve(import.meta.dirname, '..');
+
+/** Bundles the bridge into one ES module that OpenCode's own runtime can run; answers where it is. */
+export async function buildBridge(outFile: string = resolve(root, 'dist/bridge.js')): Promise<string> {
+  const result = await build({
+    entryPoints: [resolve(root, 'modules/opencode/bridge/entry.ts')],
+    absWorkingDir: root,
+    bundle: true,
+    platform: 'node',
+    target: 'es2022',
+    format: 'esm',
+    external: ['bun:*'],
+    legalComments: 'none',
+    write: false,
+    outfile: outFile,
+  });
+  await mkdir(dirname(outFile), { recursive: true });
+  for (const file of result.outputFiles) await writeFile(outFile, file.contents);
+  return outFile;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(await buildBridge(process.argv[2]));
