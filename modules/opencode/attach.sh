@@ -4,7 +4,8 @@
 # OUTRIGGER_HARNESS_KEY  from which each attempt's password derives; set by the template
 # OUTRIGGER_RUN_DIR      where the sidecar tells its state; default /run/outrigger
 #
-# What the sidecar writes is hostile input: only an id and a number of a fixed shape are taken from it.
+# The state is JSON with `task_id`, `attempt`, and where they are known `port` and `session_id`. What the sidecar writes
+# is hostile input: only ids and numbers of a fixed shape are taken from it.
 set -eu
 
 state=${OUTRIGGER_RUN_DIR:-/run/outrigger}/status.json
@@ -27,4 +28,6 @@ fi
 # printf is part of the shell: the key appears in no argument list.
 OPENCODE_SERVER_PASSWORD=$(printf '%s:%s:%s' "$OUTRIGGER_HARNESS_KEY" "$task" "$attempt" | sha256sum | cut -c 1-64)
 export OPENCODE_SERVER_PASSWORD
-exec "${TOOLS_DIR:-/tools}/opencode" attach http://127.0.0.1:4096
+port=$(one port '[0-9]\{1,5\}')
+session=$(one session_id 'ses_[0-9A-Za-z]\{1,64\}')
+exec "${TOOLS_DIR:-/tools}/opencode" attach "http://127.0.0.1:${port:-4096}" ${session:+--session "$session"}

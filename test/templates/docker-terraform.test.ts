@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
+import { deriveProof } from '../../service/secrets/registration-proof.ts';
 import { withFakeProviders } from '../support/terraform/fake-providers.ts';
 import {
   chosen,
@@ -122,7 +123,7 @@ withTerraform('K-04 templates/docker/main.tf under real Terraform', () => {
       .replaceAll('data.coder_workspace.me.id', 'local.workspace')
       .replaceAll('data.coder_workspace_owner.me.id', 'local.owner')
       .replaceAll('coder_agent.main.id', 'local.agent');
-    const secret = `ors_key-7_${'Az_-9'.repeat(9).slice(0, 43)}`;
+    const secret = `ors_0123456789ab_${'Az_-9'.repeat(9).slice(0, 43)}`;
     const module = `variable "outrigger_secret" {}
 locals {
   workspace = "${workspace.id}"
@@ -137,9 +138,7 @@ output "proof" { value = "${asLocals}" }
       return await terraform(['output', '-raw', 'proof'], { cwd });
     });
 
-    const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-    const inner = sha256(`${secret}:${workspace.id}:${workspace.ownerId}:${agentId}`);
-    expect(proof).toBe(`key-7.${sha256(`${secret}:${inner}`)}`);
+    expect(proof).toBe(deriveProof(secret, workspace.id, workspace.ownerId, agentId));
   });
 });
 

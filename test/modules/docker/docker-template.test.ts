@@ -33,7 +33,7 @@ describe('the containers of the docker template', () => {
     for (const name of [worker, sidecar]) expect(container(name).depends_on).toEqual([`docker_container.${init}`]);
   });
 
-  it('O-05 may not write /tools once the init container has filled it', () => {
+  it('may not write /tools once the init container has filled it', () => {
     const tools = (name: string) => mountsOf(name).find(({ target }) => target === paths.tools);
 
     expect(tools(init)?.read_only).toBeUndefined();
@@ -111,7 +111,7 @@ describe('the containers of the docker template', () => {
     expect(environmentOf(name)).toEqual(expect.arrayContaining(['TOOLS_DIR=/tools', 'OPENCODE_BIN=opencode']));
   });
 
-  it('O-68 begin PATH with /tools in worker and sidecar', () => {
+  it('begin PATH with /tools in worker and sidecar', () => {
     expect((resources.coder_agent?.main?.env as Body).PATH).toBe('/tools:$PATH');
     expect(container(sidecar).entrypoint).toEqual([
       'sh',
@@ -166,7 +166,7 @@ describe('what worker and sidecar may see of each other', () => {
 });
 
 describe('what a person sees of a workspace', () => {
-  it('K-42 is the image, cpu, memory and disk that were chosen', () => {
+  it('is the image, cpu, memory and disk that were chosen', () => {
     const items = resources.coder_metadata?.worker?.item as { key: string; value: string }[];
 
     expect(resources.coder_metadata?.worker?.resource_id).toBe('${docker_container.worker[0].id}');

@@ -27,7 +27,7 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-describe('O-05 opencode-init', () => {
+describe('opencode-init', () => {
   const fill = async (): Promise<Finished> =>
     await run('sh', [join(root, 'image', 'init.sh')], { environment: { TOOLS_DIR: join(root, 'tools') } });
   const modeOf = (name: string): string => (statSync(join(root, 'tools', name)).mode & 0o777).toString(8);
@@ -92,7 +92,7 @@ describe('O-05 opencode-init', () => {
 });
 
 describe('the OpenCode image', () => {
-  it('O-53 runs as 1000:0', () => {
+  it('runs as 1000:0', () => {
     expect(dockerfile).toMatch(/^USER 1000:0$/m);
     expect(dockerfile).not.toMatch(/^USER (root|0)/m);
   });
@@ -125,6 +125,20 @@ describe('/tools/attach', () => {
     const password = createHash('sha256').update(`${key}:${task}:2`).digest('hex');
 
     expect(await attach(status)).toMatchObject({ code: 0, stdout: `attach http://127.0.0.1:4096 ${password}\n` });
+  });
+
+  it('opens the session of the attempt, at its port', async () => {
+    const status = JSON.stringify({ task_id: task, attempt: 1, port: 40123, session_id: 'ses_Ab12' });
+
+    expect((await attach(status)).stdout).toMatch(
+      /^attach http:\/\/127\.0\.0\.1:40123 --session ses_Ab12 [0-9a-f]{64}\n$/,
+    );
+  });
+
+  it('takes no session id that could be an option or a command', async () => {
+    const status = JSON.stringify({ task_id: task, attempt: 1, port: '1;id', session_id: 'ses_x --fork' });
+
+    expect((await attach(status)).stdout).toMatch(/^attach http:\/\/127\.0\.0\.1:4096 [0-9a-f]{64}\n$/);
   });
 
   it.each([

@@ -15,7 +15,7 @@ const digest = (character: string): string => `@sha256:${character.repeat(64)}`;
 /** What an admin would give the docker template. */
 export const variables = {
   outrigger_url: 'https://outrigger.example.com',
-  outrigger_secret: `ors_k1_${'s'.repeat(43)}`,
+  outrigger_secret: `ors_0123456789ab_${'s'.repeat(43)}`,
   executor_images: [`registry.example.com/base:1${digest('a')}`, `registry.example.com/devbox:2${digest('b')}`],
   opencode_image: `registry.example.com/opencode:1.18.33${digest('c')}`,
 };
