@@ -10,12 +10,16 @@ set -eu
 
 state=${OUTRIGGER_RUN_DIR:-/run/outrigger}/status.json
 
-one() {
-  sed -n "s/.*\"$1\" *: *\"\{0,1\}\($2\)\"\{0,1\}[ ,}].*/\1/p; s/.*\"$1\" *: *\"\{0,1\}\($2\)\"\{0,1\}\$/\1/p" "$state" 2>/dev/null | head -n 1
+text() {
+  sed -n "s/.*\"$1\" *: *\"\($2\)\".*/\1/p" "$state" 2>/dev/null | head -n 1
 }
 
-task=$(one task_id '[0-9a-f-]\{36\}')
-attempt=$(one attempt '[0-9]\{1,6\}')
+number() {
+  sed -n "s/.*\"$1\" *: *\([0-9]\{1,6\}\) *\([,}].*\)*\$/\1/p" "$state" 2>/dev/null | head -n 1
+}
+
+task=$(text task_id '[0-9a-f-]\{36\}')
+attempt=$(number attempt)
 if [ -z "$task" ] || [ -z "$attempt" ]; then
   echo 'No task runs in this workspace right now. Start one in Outrigger, then open this again.'
   exit 1
@@ -28,6 +32,6 @@ fi
 # printf is part of the shell: the key appears in no argument list.
 OPENCODE_SERVER_PASSWORD=$(printf '%s:%s:%s' "$OUTRIGGER_HARNESS_KEY" "$task" "$attempt" | sha256sum | cut -c 1-64)
 export OPENCODE_SERVER_PASSWORD
-port=$(one port '[0-9]\{1,5\}')
-session=$(one session_id 'ses_[0-9A-Za-z]\{1,64\}')
+port=$(number port)
+session=$(text session_id 'ses_[0-9A-Za-z]\{1,64\}')
 exec "${TOOLS_DIR:-/tools}/opencode" attach "http://127.0.0.1:${port:-4096}" ${session:+--session "$session"}
