@@ -46,6 +46,16 @@ export interface Sidecar {
 /** `/run/outrigger` holds a few small files of state. */
 const runSizeMib = 4;
 
+/**
+ * Keeps the workspace agent's debug, pprof and metrics listeners off the loopback that the sidecar shares: they hand
+ * out the agent's manifest to whoever asks.
+ *
+ * The agent has no switch for them and takes an empty address for port 80 on every interface, so they are given an
+ * address that belongs to no machine (RFC 5737) and cannot be bound; the agent logs that and goes on.
+ * Source: coder/coder cli/agent.go (ServeHandler).
+ */
+const closedListeners = ['PPROF', 'DEBUG', 'PROMETHEUS'].map((name) => `CODER_AGENT_${name}_ADDRESS=192.0.2.1:1`);
+
 /** A Coder workspace on a Docker host: the worker, its network and its volumes. Sidecars join with `addSidecar`. */
 export class DockerWorkspace {
   private readonly parts: WorkspaceParts;
@@ -82,6 +92,7 @@ export class DockerWorkspace {
         `${bridgeEnvironment.toolsDir}=${paths.tools}`,
         `HOME=${paths.home}`,
         'OPENCODE_BIN=opencode',
+        ...closedListeners,
       ],
       workingDir: paths.workspace,
       init: true,

@@ -743,6 +743,9 @@ resource "docker_container" "worker" {
     "TOOLS_DIR=/tools",
     "HOME=/home/coder",
     "OPENCODE_BIN=opencode",
+    "CODER_AGENT_PPROF_ADDRESS=192.0.2.1:1",
+    "CODER_AGENT_DEBUG_ADDRESS=192.0.2.1:1",
+    "CODER_AGENT_PROMETHEUS_ADDRESS=192.0.2.1:1",
   ]
   image         = data.coder_parameter.executor_image.value
   init          = true

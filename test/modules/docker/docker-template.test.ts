@@ -149,6 +149,12 @@ describe('what worker and sidecar may see of each other', () => {
     }
   });
 
+  it("is not what Coder's agent tells on its debug listeners, which cannot be bound", () => {
+    for (const name of ['PPROF', 'DEBUG', 'PROMETHEUS']) {
+      expect(environmentOf(worker)).toContain(`CODER_AGENT_${name}_ADDRESS=192.0.2.1:1`);
+    }
+  });
+
   it('is one key from which the harness passwords derive', () => {
     const key = `${bridgeEnvironment.harnessKey}=\${sha256("harness:\${coder_agent.main.token}")}`;
 
