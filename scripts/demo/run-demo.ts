@@ -66,7 +66,7 @@ async function play(
   sayWhatIsReal(coder, model, tell);
 
   const stage = makeStage({ coder: coder.side, model, slots: 2 });
-  if (!options.keep) cleanups.push(() => stage.end());
+  cleanups.push(() => stage.end({ keep: options.keep }));
   await prepare(stage, coder, tell);
   const api = makeApi(() => stage.serviceUrl, coder.personToken);
   const { id } = await api.post<{ id: string }>(
@@ -93,7 +93,7 @@ async function prepare(stage: Stage, coder: DemoCoder, tell: (line: string) => v
   const admin = makeApi(() => stage.serviceUrl, coder.adminToken);
   const { secret } = await admin.post<{ secret: string }>('/api/v2/agents/templates/docker/secrets', {});
   stage.startBridge(secret);
-  await stage.bridge()?.line(inLog('registered', 'workspaceId'));
+  await stage.bridge()?.line(inLog('registered', 'protocol_version'));
   tell('the bridge of the workspace has registered with its derived proof');
 }
 

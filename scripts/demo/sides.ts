@@ -77,6 +77,6 @@ export async function openModel(environment: NodeJS.ProcessEnv): Promise<DemoMod
       apiKey,
       close: () => Promise.resolve(),
     };
-  const model = await startScriptedModel({ plays: fullStackPlays });
+  const model = await startScriptedModel({ plays: fullStackPlays, usage: { cost: 0.0021 } });
   return { isReal: false, url: model.url, name: 'scripted/canoe', close: () => model.close() };
 }

@@ -94,5 +94,5 @@ export const inLog =
   (line: string): string | undefined => {
     if (!line.startsWith('{')) return undefined;
     const entry = JSON.parse(line) as Record<string, unknown>;
-    return entry['msg'] === message ? String(entry[key]) : undefined;
+    return (entry['msg'] ?? entry['message']) === message ? String(entry[key]) : undefined;
   };

@@ -43,7 +43,8 @@ export interface Stage {
   startService(): Promise<void>;
   /** `secret` is the template secret from which the workspace's proof follows. */
   startBridge(secret: string): void;
-  end(): Promise<void>;
+  /** Ends every process; removes the folder unless it is to be kept. */
+  end(options?: { keep: boolean }): Promise<void>;
 }
 
 export function makeStage(options: StageOptions): Stage {
@@ -115,9 +116,9 @@ export function makeStage(options: StageOptions): Stage {
         },
       });
     },
-    async end() {
+    async end({ keep } = { keep: false }) {
       await processes.endAll();
-      if (options.directory === undefined) rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+      if (options.directory === undefined && !keep) rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
     },
   };
 }
