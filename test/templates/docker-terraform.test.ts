@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from '@jest/globals';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { deriveProof } from '../../service/secrets/registration-proof.ts';
 import { withFakeProviders } from '../support/terraform/fake-providers.ts';
 import {
@@ -143,6 +143,10 @@ output "proof" { value = "${asLocals}" }
 });
 
 withRealCoder('K-04 templates/docker/main.tf under the real coder provider', () => {
+  beforeAll(async () => {
+    await realCoderProvider();
+  }, 600_000);
+
   it('passes the checks that only the provider makes, and plans the same from JSON and HCL', async () => {
     const configuration = await realCoderProvider();
     const coder = {
@@ -165,7 +169,7 @@ withRealCoder('K-04 templates/docker/main.tf under the real coder provider', () 
     });
     expect(planned(fromHcl, 'docker_volume.home')).toMatchObject({ name: `coder-${workspace.id}-home` });
     expect(comparable(fromHcl)).toEqual(comparable(fromJson));
-  }, 600_000);
+  });
 
   it.each([
     ['git_repository', 'https://token@git.example.com/team/project.git', 'without a user name, password or token'],
@@ -202,8 +206,6 @@ withRealCoder('K-04 templates/docker/main.tf under the real coder provider', () 
   });
 
   it('is built once and then taken from the cache', async () => {
-    await realCoderProvider();
-
     const finished = await run(new URL('../../scripts/terraform-providers.sh', import.meta.url).pathname, []);
 
     expect(finished.code).toBe(0);
