@@ -39,6 +39,10 @@ const breakerLimits = { failures: 8, halfOpenAfterMs: 10_000 };
 /** With jitter (cockatiel's decorrelated), so that replicas do not return in step. */
 const retries = { maxAttempts: 2, initialDelayMs: 50, maxDelayMs: 500 };
 
+/** What may stand in a header. Anything else cannot be a token, and must not look like an outage of Coder. */
+const sendable = /^[\x21-\x7e]+$/;
+const unsendable = new CoderError('unauthenticated', 0, 'The token has characters that no token has.');
+
 export function makeCaller(options: CallerOptions): Caller {
   const breaker = circuitBreaker(handleWhen(isOutage), {
     halfOpenAfter: breakerLimits.halfOpenAfterMs,
@@ -59,6 +63,7 @@ export function makeCaller(options: CallerOptions): Caller {
     perform: (client: CoderClient) => Promise<Result>,
   ): Promise<Result> {
     const tokenOwner: TokenOwner = who === 'service' ? 'service' : 'caller';
+    if (who !== 'service' && !sendable.test(who.token)) throw toServiceError(unsendable, tokenOwner);
     const client = clientFor(options, who === 'service' ? options.serviceToken : who.token, context);
     try {
       return await policies[policy].execute(() => perform(client));

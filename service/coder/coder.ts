@@ -155,7 +155,12 @@ async function may(
   return answers;
 }
 
-function readWorkspace(caller: Caller, workspaceId: string, context: CallContext): Promise<CoderWorkspace | null> {
+async function readWorkspace(
+  caller: Caller,
+  workspaceId: string,
+  context: CallContext,
+): Promise<CoderWorkspace | null> {
+  if (!isUuid(workspaceId)) return null;
   return workspaceOrNull(caller, 'service', context, (client) => client.getWorkspace(workspaceId));
 }
 

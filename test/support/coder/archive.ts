@@ -51,10 +51,8 @@ export function importEnds(files: ReadonlyMap<string, string>, given: readonly s
 
 const count = (text: string, character: string): number => text.split(character).length - 1;
 
+/** Variables without a default: blocks on one line, or up to the brace in the first column. */
 function requiredVariables(text: string): readonly string[] {
-  const blocks = [...text.matchAll(/^variable\s+"([^"]+)"\s*\{(.*?)^\}|^variable\s+"([^"]+)"\s*\{([^\n]*)\}$/gms)];
-  return blocks.flatMap((block) => {
-    const name = block[1] ?? block[3] ?? '';
-    return /(^|[\s{])default\s*=/m.test(block[2] ?? block[4] ?? '') ? [] : [name];
-  });
+  const blocks = text.matchAll(/^variable\s+"([^"]+)"\s*\{([^\n]*\}$|.*?^\})/gms);
+  return [...blocks].flatMap(([, name = '', body = '']) => (/(^|[\s{])default\s*=/m.test(body) ? [] : [name]));
 }
