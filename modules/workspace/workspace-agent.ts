@@ -6,6 +6,24 @@ import { literal } from '../hcl/expressions.ts';
 import { Agent } from '../providers/generated/coder/agent/index.ts';
 import type { WorkspaceContext } from './workspace-context.ts';
 
+/** Settings that win over a repository's own: the agent writes there, and git would run what it names. */
+const inertGit: readonly (readonly [key: string, value: string])[] = [
+  ['core.fsmonitor', 'false'],
+  ['core.hooksPath', '/dev/null'],
+  ['protocol.ext.allow', 'never'],
+];
+
+/** The same as the environment that git reads such settings from. Source: git-config(1), GIT_CONFIG_COUNT. */
+const gitSettings: Readonly<Record<string, string>> = {
+  GIT_CONFIG_COUNT: String(inertGit.length),
+  ...Object.fromEntries(
+    inertGit.flatMap(([key, value], index) => [
+      [`GIT_CONFIG_KEY_${String(index)}`, key],
+      [`GIT_CONFIG_VALUE_${String(index)}`, value],
+    ]),
+  ),
+};
+
 export interface WorkspaceAgentProps {
   readonly context: WorkspaceContext;
   /** Architecture of the worker: amd64 or arm64. */
@@ -31,6 +49,7 @@ export function workspaceAgent(scope: Construct, { context, arch }: WorkspaceAge
       GIT_AUTHOR_EMAIL: context.owner.email,
       GIT_COMMITTER_NAME: context.gitName,
       GIT_COMMITTER_EMAIL: context.owner.email,
+      ...gitSettings,
     },
     metadata: [
       statistic('0_cpu_usage', 'CPU', 'coder stat cpu', 10),

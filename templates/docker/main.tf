@@ -265,6 +265,13 @@ resource "coder_agent" "main" {
     GIT_AUTHOR_NAME     = coalesce(data.coder_workspace_owner.me.full_name, data.coder_workspace_owner.me.name)
     GIT_COMMITTER_EMAIL = data.coder_workspace_owner.me.email
     GIT_COMMITTER_NAME  = coalesce(data.coder_workspace_owner.me.full_name, data.coder_workspace_owner.me.name)
+    GIT_CONFIG_COUNT    = "3"
+    GIT_CONFIG_KEY_0    = "core.fsmonitor"
+    GIT_CONFIG_KEY_1    = "core.hooksPath"
+    GIT_CONFIG_KEY_2    = "protocol.ext.allow"
+    GIT_CONFIG_VALUE_0  = "false"
+    GIT_CONFIG_VALUE_1  = "/dev/null"
+    GIT_CONFIG_VALUE_2  = "never"
     PATH                = "/tools:$PATH"
     WORKSPACE_DIR       = "/workspace"
   }

@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { bridgeEnvironment, names, paths } from '../../../modules/contract.ts';
 import { dockerHcl, dockerJson } from '../../support/terraform/docker-template.ts';
@@ -152,6 +156,29 @@ describe('what worker and sidecar may see of each other', () => {
   it("is not what Coder's agent tells on its debug listeners, which cannot be bound", () => {
     for (const name of ['PPROF', 'DEBUG', 'PROMETHEUS']) {
       expect(environmentOf(worker)).toContain(`CODER_AGENT_${name}_ADDRESS=192.0.2.1:1`);
+    }
+  });
+
+  it('does not let git in the worker run what a repository names as hook, monitor or transport', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'outrigger-git-'));
+    const inert = Object.entries(resources.coder_agent?.main?.env as Record<string, string>).filter(([name]) =>
+      name.startsWith('GIT_CONFIG_'),
+    );
+    const marker = join(directory, 'ran');
+    const runsMonitor = (environment: Record<string, string>): boolean => {
+      rmSync(marker, { force: true });
+      execFileSync('git', ['status'], { cwd: directory, stdio: 'ignore', env: { ...process.env, ...environment } });
+      return existsSync(marker);
+    };
+    try {
+      execFileSync('git', ['init', '--quiet', directory]);
+      writeFileSync(join(directory, 'monitor'), `#!/bin/sh\ntouch '${marker}'\n`, { mode: 0o755 });
+      execFileSync('git', ['-C', directory, 'config', 'core.fsmonitor', join(directory, 'monitor')]);
+
+      expect(runsMonitor({})).toBe(true);
+      expect(runsMonitor(Object.fromEntries(inert))).toBe(false);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
     }
   });
 
