@@ -1,9 +1,10 @@
 import { badUuid, forbidden, isUuid, notFound, ok, refuse, validationFailed, type Answer } from './answers.ts';
-import { buildBody, workspaceBody } from './bodies.ts';
+
 import { readObject, Refused, textOf, type Asked, type Fields, type SimulatedRoute } from './handler.ts';
 import { may, names, tokenAllows, type Thing } from './rights.ts';
 import { userOf } from './routes-users.ts';
 import { searchWorkspaces } from './search.ts';
+import { buildBody, workspaceBody } from './workspace-bodies.ts';
 import { addBuild, isBuilding, isDeleted, type SimulatedWorkspace, type Transition, type World } from './world.ts';
 
 const sharedActions = {

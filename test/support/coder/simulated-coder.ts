@@ -82,6 +82,8 @@ export interface SimulatedCoder {
     transition: Transition,
     options?: { timing?: BuildTiming; ends?: JobEnd },
   ): { readonly buildId: string; readonly agentId: string; readonly agentToken: string };
+  /** The workspace agent goes away without a build, as after a crash; the workspace still counts as running. */
+  loseAgent(workspaceId: string): void;
   statusOf(workspaceId: string): string;
   suspend(username: string): void;
 
@@ -173,7 +175,7 @@ function people(world: World): Pick<SimulatedCoder, 'addUser' | 'addToken' | 'su
   };
 }
 
-function workspaces(world: World): Pick<SimulatedCoder, 'addWorkspace' | 'buildWorkspace' | 'statusOf'> {
+function workspaces(world: World): Pick<SimulatedCoder, 'addWorkspace' | 'buildWorkspace' | 'loseAgent' | 'statusOf'> {
   const find = (id: string) => {
     const workspace = world.workspaces.get(id);
     if (!workspace) throw new Error(`There is no workspace ${id}. Call addWorkspace first.`);
@@ -209,6 +211,7 @@ function workspaces(world: World): Pick<SimulatedCoder, 'addWorkspace' | 'buildW
       addBuild(world, workspace, { transition, initiatorId: workspace.ownerId, ...build });
       return made(id);
     },
+    loseAgent: (workspaceId) => void (latestBuild(world, find(workspaceId)).agentLostAt = world.now()),
     statusOf: (workspaceId) => statusOf(world, find(workspaceId)),
   };
 }

@@ -102,6 +102,8 @@ export interface SimulatedBuild {
   readonly ends: JobEnd;
   /** The workspace agent this build makes; stop and delete make none. */
   readonly agent: { readonly id: string; readonly token: string; readonly resourceId: string } | null;
+  /** When the workspace agent went away without a build; null while it is there. */
+  agentLostAt: number | null;
   readonly onSuccess: Transition | null;
 }
 
@@ -180,6 +182,7 @@ export function addBuild(world: World, workspace: SimulatedWorkspace, build: New
     timing: build.timing ?? world.timing,
     ends: build.ends ?? { status: 'succeeded' },
     agent: build.transition === 'start' ? newAgent() : null,
+    agentLostAt: null,
     onSuccess: build.onSuccess ?? null,
   };
   workspace.builds.push(added);

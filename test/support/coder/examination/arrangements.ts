@@ -99,6 +99,8 @@ export const arrangements: Readonly<Record<string, Arrange>> = {
   '765': stopped,
   '769': stopped,
 
+  '774': (world) => world.coder.loseAgent(ids.main),
+
   // Canceled.
   '803': (world) => onAnother(world, ids.pending, 'rec-pend', { timing: pending }),
   '807': (world) =>
@@ -152,7 +154,6 @@ export const notSimulatedCases: Readonly<Record<string, string>> = {
   '413-workspaces-list-param-filter': 'parameters of templates are not simulated',
   '472-builds-immutable-changed': 'parameters of templates are not simulated',
   '473-builds-bad-value': 'parameters of templates are not simulated',
-  '774-workspaces-get-agent-disconnected': 'workspace agents do not get lost',
 };
 
 /** Paths whose content depends on what is not simulated: app status, presets, and maps with free keys. */
