@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { startEmbeddedPostgres } from '../../service/platform/embedded-postgres.ts';
+import { deriveProof } from '../../service/secrets/registration-proof.ts';
+import { startSimulatedCoder, type SimulatedCoder } from '../support/coder/simulated-coder.ts';
+import { withDatabase } from '../support/database-server.ts';
+import { startFakeBridge, type FakeBridge } from '../support/fake-bridge.ts';
+import { makeApi, type Api } from '../support/stage/api.ts';
+import { makeStage, type Stage } from '../support/stage/stage.ts';
+
+/** What every measurement stands on; all of it is gone after `clear`. */
+export interface Ground {
+  /** An embedded Postgres with the settings of the product: it waits for the disk. */
+  readonly postgres: { readonly pid: number; readonly version: string };
+  readonly coder: SimulatedCoder;
+  readonly ada: { readonly id: string; readonly token: string };
+  /** A new, empty database on it. */
+  newDatabase(name: string): Promise<string>;
+  /** A service that is not started yet; without `databaseUrl` it keeps a Postgres of its own. */
+  stage(databaseUrl?: string): Stage;
+  addWorkspace(name: string): Workspace;
+  /** A bridge of a workspace, registered with a started service. */
+  bridge(stage: Stage, workspace: Workspace): Promise<FakeBridge>;
+  /** The service as Ada. */
+  api(stage: Stage): Api;
+  /** Runs when the measurement is over, the newest first. */
+  afterwards(undo: () => Promise<unknown>): void;
+  /** Ends what the measurement started, so that the next one has the machine to itself. */
+  clearMeasurement(): Promise<void>;
+  clear(): Promise<void>;
+}
+
+export interface Workspace {
+  readonly id: string;
+  readonly agentId: string;
+}
+
+/** Nobody asks a model here. */
+const noModel = { url: 'http://127.0.0.1:9/v1', name: 'bench/none' };
+
+export async function makeGround(): Promise<Ground> {
+  const directory = mkdtempSync(join(tmpdir(), 'outrigger-bench-'));
+  const undo: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, maxRetries: 5 })];
+  const clearTo = async (depth: number): Promise<void> => {
+    while (undo.length > depth)
+      await undo
+        .pop()?.()
+        .catch((error: unknown) => console.error('cannot clear up:', error));
+  };
+  // Coder's own limit would be met long before ours.
+  const coder = await startSimulatedCoder({ requestsPerMinute: 1_000_000 });
+  undo.push(() => coder.close());
+  const server = await startEmbeddedPostgres({ dataDir: join(directory, 'postgres') });
+  undo.push(() => server.stop());
+  const { rows } = await execute(server.url, 'show server_version');
+  const ownDepth = undo.length;
+  const admin = coder.addUser({ username: 'admin', roles: ['owner'] });
+  const ada = coder.addUser({ username: 'ada' });
+  const environment = {
+    CREDENTIAL_ENCRYPTION_KEYRING: JSON.stringify({ '1': randomBytes(32).toString('base64') }),
+    CREDENTIAL_ENCRYPTION_KEY_VERSION: '1',
+    AUDIT_SIGNING_KEY: randomBytes(32).toString('base64'),
+  };
+  const secrets = new Map<Stage, Promise<string>>();
+  let stages = 0;
+
+  async function mintSecret(stage: Stage): Promise<string> {
+    const path = '/api/v2/agents/templates/docker/secrets';
+    return (await makeApi(() => stage.serviceUrl, admin.token).post<{ secret: string }>(path, {})).secret;
+  }
+
+  return {
+    coder,
+    ada,
+    postgres: { pid: server.pid, version: String(rows[0]?.['server_version']) },
+    async newDatabase(name) {
+      await execute(server.url, `create database ${name}`);
+      return withDatabase(server.url, name);
+    },
+    stage(databaseUrl) {
+      const folder = join(directory, `stage-${(stages += 1)}`);
+      mkdirSync(folder);
+      const stage = makeStage({
+        directory: folder,
+        coder: { url: coder.url, serviceToken: admin.token, workspaceId: '', ownerId: ada.id, workspaceAgentId: '' },
+        model: noModel,
+        ...(databaseUrl === undefined ? {} : { databaseUrl, environment }),
+      });
+      undo.push(() => stage.end());
+      return stage;
+    },
+    addWorkspace: (name) => coder.addWorkspace({ owner: 'ada', name, running: true }),
+    async bridge(stage, workspace) {
+      const secret = secrets.get(stage) ?? mintSecret(stage);
+      secrets.set(stage, secret);
+      const proof = deriveProof(await secret, workspace.id, ada.id, workspace.agentId);
+      const bridge = await startFakeBridge({
+        url: stage.serviceUrl,
+        proof,
+        workspaceId: workspace.id,
+        agentId: workspace.agentId,
+      });
+      undo.push(() => Promise.resolve(bridge.close()));
+      return bridge;
+    },
+    api: (stage) => makeApi(() => stage.serviceUrl, ada.token),
+    afterwards: (step) => void undo.push(step),
+    clearMeasurement: () => clearTo(ownDepth),
+    clear: () => clearTo(0),
+  };
+}
+
+async function execute(url: string, statement: string): Promise<pg.QueryResult<Record<string, unknown>>> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await client.query<Record<string, unknown>>(statement);
+  } finally {
+    await client.end();
+  }
+}
