@@ -39,8 +39,13 @@ interface ApprovalAnswer {
 }
 
 const pollMs = 300;
+/** How long the service may be away before watching gives up: a restart takes a second or two. */
+const awayMs = 60_000;
 
-/** Follows a workflow to its end: tells each change as it happens and decides each question through the API. */
+/**
+ * Follows a workflow to its end: tells each change as it happens and decides each question through the API.
+ * A service that goes away and comes back is followed on: event streams go on after the last number seen.
+ */
 export async function watchWorkflow(
   api: Api,
   workflowId: string,
@@ -50,7 +55,9 @@ export async function watchWorkflow(
   const followed = new Map<string, Promise<number>>();
   for (;;) {
     signal.throwIfAborted();
-    const workflow = await api.get<WorkflowAnswer>(`/api/v2/agents/agentzero/workflows/${workflowId}`);
+    const workflow = await patiently(signal, () =>
+      api.get<WorkflowAnswer>(`/api/v2/agents/agentzero/workflows/${workflowId}`),
+    );
     for (const step of workflow.steps)
       if (step.task_id !== null && !followed.has(step.task_id))
         followed.set(step.task_id, follow(api, step.id, step.task_id, tell, signal));
@@ -58,8 +65,29 @@ export async function watchWorkflow(
       const decided = await Promise.all(followed.values());
       return { workflow, decided: decided.reduce((sum, one) => sum + one, 0) };
     }
-    await new Promise((resolve) => setTimeout(resolve, pollMs));
+    await pause(pollMs);
   }
+}
+
+const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Does `work`, again while the service cannot be reached. What the service itself refuses is thrown at once. */
+async function patiently<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
+  const until = Date.now() + awayMs;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isAway(error) || signal.aborted || Date.now() > until) throw error;
+      await pause(pollMs);
+    }
+  }
+}
+
+/** `fetch` fails with a TypeError; a realm of its own (as test runners make) has another class of that name. */
+function isAway(error: unknown): boolean {
+  const { name, message } = error as { name?: unknown; message?: unknown };
+  return name === 'TypeError' || /: (502|503|504) /.test(String(message));
 }
 
 async function follow(
@@ -70,11 +98,18 @@ async function follow(
   signal: AbortSignal,
 ): Promise<number> {
   let decided = 0;
-  for await (const event of api.events(taskId, 0, signal)) {
-    const text = describe(event);
-    if (text !== null) tell(`${stepId.padEnd(9)} ${text}`);
-    if (event.type === 'approval.requested') decided += await decide(api, stepId, taskId, tell);
-  }
+  let lastSeq = 0;
+  const read = async (): Promise<boolean> => {
+    for await (const event of api.events(taskId, lastSeq, signal)) {
+      const text = describe(event);
+      if (text !== null) tell(`${stepId.padEnd(9)} ${text}`);
+      if (event.type === 'approval.requested') decided += await decide(api, stepId, taskId, tell);
+      lastSeq = event.seq;
+      if (event.type === 'task.finished') return true;
+    }
+    return false;
+  };
+  while (!(await patiently(signal, read)));
   return decided;
 }
 
