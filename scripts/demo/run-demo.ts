@@ -20,13 +20,13 @@ const root = join(import.meta.dirname, '..', '..');
 /** The whole demo; a step that hangs must not keep a terminal for ever. */
 const patienceMs = 10 * 60_000;
 
-/** Runs the demo and cleans up, also after Ctrl-C. Answers the exit code of `docs`: 0, 1, 2 or 143. */
+/** Runs the demo and cleans up, also after Ctrl-C. Answers the exit code: 0 · 1 · 2 · 143. */
 export async function runDemo(options: DemoOptions): Promise<number> {
   const startedAt = performance.now();
   const tell = (line: string): void =>
     options.tell(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)}s  ${line}`);
   const abort = new AbortController();
-  const cleanups: (() => Promise<unknown>)[] = [];
+  const cleanups = makeCleanups();
   const interrupted = (): void => abort.abort(new Error('interrupted'));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   const patience = setTimeout(() => abort.abort(new Error('the demo took longer than ten minutes')), patienceMs);
@@ -40,9 +40,29 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   } finally {
     clearTimeout(patience);
     tell('cleaning up');
-    for (const cleanup of cleanups.reverse()) await cleanup().catch(() => undefined);
+    await cleanups.run();
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
   }
+}
+
+type Cleanup = () => Promise<unknown>;
+interface Cleanups {
+  /** Registered after `run`, a cleanup runs at once: what was still starting ends too. */
+  add(cleanup: Cleanup): void;
+  run(): Promise<void>;
+}
+
+function makeCleanups(): Cleanups {
+  const waiting: Cleanup[] = [];
+  let hasRun = false;
+  const quietly = (cleanup: Cleanup): Promise<unknown> => cleanup().catch(() => undefined);
+  return {
+    add: (cleanup) => void (hasRun ? quietly(cleanup) : waiting.push(cleanup)),
+    async run() {
+      hasRun = true;
+      for (const cleanup of waiting.reverse()) await quietly(cleanup);
+    },
+  };
 }
 
 const rejectOn = (signal: AbortSignal): Promise<never> =>
@@ -54,19 +74,19 @@ async function play(
   options: DemoOptions,
   tell: (line: string) => void,
   signal: AbortSignal,
-  cleanups: (() => Promise<unknown>)[],
+  cleanups: Cleanups,
 ): Promise<number> {
   if (!existsSync(openCodeBinary())) throw new DemoPrerequisite('OpenCode is not installed. Run npm ci first.');
   tell('bundling the bridge');
   await buildBridge(join(root, 'dist', 'bridge.js'));
   const coder = await openCoder(process.env);
-  cleanups.push(() => coder.close());
+  cleanups.add(() => coder.close());
   const model = await openModel(process.env);
-  cleanups.push(() => model.close());
+  cleanups.add(() => model.close());
   sayWhatIsReal(coder, model, tell);
 
   const stage = makeStage({ coder: coder.side, model, slots: 2 });
-  cleanups.push(() => stage.end({ keep: options.keep }));
+  cleanups.add(() => stage.end({ keep: options.keep }));
   await prepare(stage, coder, tell);
   const api = makeApi(() => stage.serviceUrl, coder.personToken);
   const { id } = await api.post<{ id: string }>(

@@ -23,14 +23,17 @@ export interface Processes {
 
 export function makeProcesses(): Processes {
   const children = new Set<Child>();
+  let hasEnded = false;
   return {
     start(name, command, args, { log, ...options }) {
+      if (hasEnded) throw new Error(`${name} is not started any more: everything is being ended.`);
       const child = observe(name, spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] }), log);
       children.add(child);
       void child.exited.then(() => children.delete(child));
       return child;
     },
     async endAll(graceMs = 10_000) {
+      hasEnded = true;
       const open = [...children];
       for (const child of open) child.kill('SIGTERM');
       const timer = setTimeout(() => open.forEach((child) => child.kill('SIGKILL')), graceMs);
