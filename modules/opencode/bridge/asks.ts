@@ -15,6 +15,7 @@ export interface Asks {
 }
 
 const textBytes = 32 * 1024;
+const tries = 3;
 /** Without a text a rejection ends the turn; with one the model learns of it and goes on. */
 const defaultRejection = 'This was not allowed. Do without it, or say what you would need.';
 
@@ -26,9 +27,16 @@ export function makeAsks(send: (ask: Ask) => void, harness: () => HarnessClient 
   async function answer(askId: string, decision: Decision, message?: string): Promise<boolean> {
     const client = harness();
     if (!client) return false;
-    return decision === 'once'
-      ? client.reply(askId, 'once')
-      : client.reply(askId, 'reject', message ?? defaultRejection);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await (decision === 'once'
+          ? client.reply(askId, 'once')
+          : client.reply(askId, 'reject', message ?? defaultRejection));
+      } catch (error) {
+        // The service counts an answered command as done, so a busy harness is asked again from here.
+        if (attempt === tries) throw error;
+      }
+    }
   }
 
   return {

@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AttemptRef, Lease, StopReceipt } from '../../contract.ts';
-import { startAttempt, type Attempt, type AttemptParts } from './attempt.ts';
+import { startAttempt, type Attempt } from './attempt.ts';
+import type { AttemptParts } from './attempt-parts.ts';
 import { openLink, type Commands, type Link } from './link.ts';
 import { textOf, type SecretKeeper } from './log.ts';
 import { keyOf, makeOutbox } from './outbox.ts';
@@ -180,15 +181,20 @@ export function startBridge(parts: BridgeParts): Bridge {
   const endAll = (kind: 'fence' | 'shutdown'): Promise<unknown> =>
     Promise.all([...attempts.values()].map((attempt) => attempt.end({ kind })));
 
+  let pulse: NodeJS.Timeout | undefined;
   link.onOpen(() => {
+    schedulePulse();
     void beat().then(() => {
       sender.kick();
       void askForWork();
     });
   });
-  let pulse = setTimeout(tick, registrar.heartbeatMs);
   function tick(): void {
     if (link.isOpen()) void beat();
+    schedulePulse();
+  }
+  function schedulePulse(): void {
+    clearTimeout(pulse);
     pulse = setTimeout(tick, registrar.heartbeatMs);
   }
 
@@ -196,12 +202,12 @@ export function startBridge(parts: BridgeParts): Bridge {
     superseded: supersession,
     async end() {
       isEnding = true;
-      clearTimeout(pulse);
       await endAll('shutdown');
       sender.kick();
       const deadline = performance.now() + farewellMs;
       while (outbox.entries.size > 0 && link.isOpen() && performance.now() < deadline)
         await new Promise((resolve) => setTimeout(resolve, 50));
+      clearTimeout(pulse);
       registrar.end();
       link.close();
       await parts.relay.close();

@@ -49,7 +49,9 @@ export interface LinkParts {
 
 const requestMs = 30_000;
 const firstPauseMs = 250;
-const longestPauseMs = 15_000;
+/** Short against the lease of 45 s, so that a service that comes back finds its attempts held. */
+const longestPauseMs = 5_000;
+const probeMs = 5_000;
 
 export function openLink(parts: LinkParts): Link {
   const { registrar, log } = parts;
@@ -73,13 +75,21 @@ export function openLink(parts: LinkParts): Link {
         log('warn', 'a newer registration of this workspace took over; this bridge ends');
         return parts.onSuperseded();
       }
-      // A token that was refused, or that never got through, is not tried again.
-      if (code === closeCodes.unauthenticated || failures > 0) registrar.forget();
+      if (code === closeCodes.unauthenticated || (failures > 0 && (await isServiceUp()))) registrar.forget();
       failures += 1;
       const pauseMs = Math.random() * Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failures, 8));
       log('info', 'not connected to the service; trying again', { code, pause_ms: Math.round(pauseMs) });
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
+  }
+
+  /**
+   * The runtime does not say why an upgrade was refused. Where the service answers plain requests, it was the
+   * token; where it does not, the token is still good and a new registration would only raise an alert.
+   */
+  async function isServiceUp(): Promise<boolean> {
+    const answer = await fetch(`${parts.url}/healthz`, { signal: AbortSignal.timeout(probeMs) }).catch(() => null);
+    return answer?.ok === true;
   }
 
   /** Resolves with the close code when the connection is over. */

@@ -120,8 +120,12 @@ export function makeOutbox(directory: string, now: () => Date): Outbox {
           if (isOver()) return;
           entry.result = evidence;
           entry.asks.clear();
-          store(fileOf(ref), { ref, events: entry.events, result: evidence });
-          changed();
+          try {
+            store(fileOf(ref), { ref, events: entry.events, result: evidence });
+          } finally {
+            // A full disk must not keep a result from being sent.
+            changed();
+          }
         },
         drop: () => entry.close(),
       };

@@ -22,7 +22,7 @@ export interface RegistrarParts {
 
 const registerMs = 20_000;
 const firstPauseMs = 500;
-const longestPauseMs = 20_000;
+const longestPauseMs = 5_000;
 /** What only people can change is not asked often. */
 const slowPauseMs = 30_000;
 /** A token about to end is not worth connecting with. */

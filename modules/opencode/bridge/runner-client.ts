@@ -35,6 +35,8 @@ export interface RunnerProgram {
   readonly execPath: string;
   readonly bundle: string;
   readonly path: string;
+  /** Told of the pid at once, before the runner is ready. */
+  readonly onSpawn: (pid: number) => void;
 }
 
 /**
@@ -50,6 +52,7 @@ export async function startRunner(program: RunnerProgram): Promise<Runner> {
     detached: true,
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+  if (child.pid) program.onSpawn(child.pid);
   const waiting = new Map<number, { resolve(data: unknown): void; reject(error: Error): void }>();
   let nextId = 1;
   let isGone = false;

@@ -39,14 +39,15 @@ const textBytes = 32 * 1024;
 export async function runTurn(parts: TurnParts, prompt: PromptToSend): Promise<LastMessage> {
   const state: TurnState = { error: null, look: () => undefined, isConnected: () => undefined };
   const connected = new Promise<void>((resolve) => (state.isConnected = resolve));
-  const listening = listen(parts, state);
-  const over = listening.then(() => undefined);
+  const turnOver = new AbortController();
+  void listen({ ...parts, signal: AbortSignal.any([parts.signal, turnOver.signal]) }, state);
   try {
-    await Promise.race([connected, over, rejectAfter(beginMs, 'The harness did not open its event stream.')]);
+    await Promise.race([connected, rejectAfter(beginMs, 'The harness did not open its event stream.')]);
     await parts.client.prompt(parts.sessionId, prompt);
     parts.emit('prompt.sent', { message_id: prompt.messageId, continuation: prompt.isContinuation });
     return await waitForEnd(parts, state, prompt.messageId);
   } finally {
+    turnOver.abort();
     parts.mapper.flush();
   }
 }

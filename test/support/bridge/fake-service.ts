@@ -56,6 +56,8 @@ export interface FakeService {
   eventsOf(ref: AttemptRef): readonly EventPayload[];
   readonly isConnected: boolean;
   readonly renewals: number;
+  /** From now on no token minted so far opens a connection. */
+  forgetTokens(): void;
   /** Cuts every connection without a goodbye. */
   cut(): void;
   supersede(): void;
@@ -123,6 +125,7 @@ export async function startFakeService(options: FakeServiceOptions): Promise<Fak
       }
       return;
     }
+    if (request.url === '/healthz') return void response.writeHead(200).end('ok');
     problem(response, 404);
   }
 
@@ -133,12 +136,15 @@ export async function startFakeService(options: FakeServiceOptions): Promise<Fak
   }
 
   server.on('upgrade', (request, raw, head) => {
+    // A bridge that is killed resets its connections.
+    raw.on('error', () => undefined);
     const token = request.headers.authorization?.replace('Bearer ', '') ?? '';
     if (!state.tokens.has(token)) return void raw.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n');
     sockets.handleUpgrade(request, raw, head, (opened) => {
       socket = opened;
       openLease = null;
       opened.on('message', (data) => received(JSON.parse(String(data)) as RequestFrame | ReplyFrame));
+      opened.on('error', () => undefined);
       opened.on('close', () => (socket = socket === opened ? null : socket));
     });
   });
@@ -245,6 +251,7 @@ export async function startFakeService(options: FakeServiceOptions): Promise<Fak
     get renewals() {
       return state.renewals;
     },
+    forgetTokens: () => state.tokens.clear(),
     cut: () => socket?.terminate(),
     supersede: () => socket?.close(closeCodes.superseded, 'superseded'),
     async close() {

@@ -1,0 +1,35 @@
+import type { Lease } from '../../contract.ts';
+import type { Asks } from './asks.ts';
+import type { Progress } from './attempt-evidence.ts';
+import type { EndSwitch } from './ending.ts';
+import type { Log } from './log.ts';
+import type { AttemptOutbox } from './outbox.ts';
+import type { SweepResult } from './process-tree.ts';
+import type { Relay } from './relay.ts';
+import type { BridgeSettings } from './settings.ts';
+
+export interface AttemptParts {
+  readonly settings: BridgeSettings;
+  readonly relay: Relay;
+  readonly outbox: AttemptOutbox;
+  readonly log: Log;
+  readonly now: () => Date;
+  /** Hides a value from every log line. */
+  readonly keepSecret: (secret: string) => void;
+  readonly execPath: string;
+  readonly bundle: string;
+  /** Told of each runner, so that what an orphaned one leaves can be told from what the others run. */
+  readonly runners: Set<number>;
+  readonly sweepOrphans: (termMs: number) => Promise<SweepResult>;
+  /** One at a time: two worktrees of one repository must not be made at once. */
+  readonly alone: <Value>(work: () => Promise<Value>) => Promise<Value>;
+}
+
+/** One attempt from within: what it was given, what it knows, and how it is told to end. */
+export interface Story {
+  readonly parts: AttemptParts;
+  readonly lease: Lease;
+  readonly progress: Progress;
+  readonly asks: Asks;
+  readonly endSwitch: EndSwitch;
+}

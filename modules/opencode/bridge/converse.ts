@@ -1,0 +1,91 @@
+import type { Story } from './attempt-parts.ts';
+import { makeEventMapper } from './events.ts';
+import { AttemptFailure } from './failure.ts';
+import { startHarness } from './harness.ts';
+import type { HarnessClient } from './harness-client.ts';
+import { harnessEnvironment, harnessPassword, taskDirectories, writeHarnessFiles } from './harness-config.ts';
+import type { HarnessMessage } from './harness-types.ts';
+import type { Runner } from './runner-client.ts';
+import { nextPrompt, openSession } from './session.ts';
+import { readMessage, runTurn, toolExitsOf, type LastMessage } from './turn.ts';
+import type { WorkTree } from './worktree.ts';
+
+/**
+ * Starts the harness and holds the conversation of this attempt; answers its last message.
+ *
+ * Errors   `AgentServerNotReady` before it began, `AgentError` when OpenCode dies in the middle; both retryable.
+ */
+export async function converse(story: Story, runner: Runner, workTree: WorkTree, path: string): Promise<LastMessage> {
+  const { progress, endSwitch } = story;
+  const client = await startOwnHarness(story, runner, workTree, path);
+  progress.client = client;
+  const over = new AbortController();
+  const death = runner.serveEnded().then((exit) => {
+    if (progress.harnessEnded || endSwitch.ending) return new Promise<never>(() => undefined);
+    throw new AttemptFailure(
+      'AgentError',
+      `OpenCode ended unexpectedly (code ${exit.code}) in the middle of its work.`,
+      true,
+    );
+  });
+  try {
+    const signal = AbortSignal.any([endSwitch.signal, over.signal]);
+    return await Promise.race([talk(story, client, workTree, signal), death]);
+  } finally {
+    over.abort();
+  }
+}
+
+async function startOwnHarness(
+  { parts, lease, progress, endSwitch }: Story,
+  runner: Runner,
+  workTree: WorkTree,
+  path: string,
+): Promise<HarnessClient> {
+  const { settings } = parts;
+  const directories = taskDirectories(settings.agentDir, lease.task_id);
+  const password = harnessPassword(settings.harnessKey, lease);
+  parts.keepSecret(password);
+  progress.place = parts.relay.open({
+    taskToken: lease.task_token,
+    callLimit: settings.callLimit,
+    onLimit: () =>
+      endSwitch.request({
+        kind: 'limit',
+        reason: 'LoopDetected',
+        message: `The attempt made ${settings.callLimit} model calls without coming to an end.`,
+      }),
+  });
+  writeHarnessFiles({ lease, directories, workTree: workTree.path, modelUrl: progress.place.url });
+  const startedAt = performance.now();
+  const client = await startHarness({
+    runner,
+    program: parts.execPath,
+    environment: harnessEnvironment({ inherited: settings.inherited, directories, path, password, lease }),
+    password,
+    directory: workTree.path,
+    prefersKnownPort: settings.slots === 1,
+  });
+  parts.log('info', 'harness ready', { ...parts.outbox.ref, duration_ms: Math.round(performance.now() - startedAt) });
+  return client;
+}
+
+async function talk(
+  { parts, lease, progress, asks }: Story,
+  client: HarnessClient,
+  workTree: WorkTree,
+  signal: AbortSignal,
+): Promise<LastMessage> {
+  const { event: emit } = parts.outbox;
+  const sessionId = await openSession(client, lease, emit);
+  progress.sessionId = sessionId;
+  const before = await client.messages(sessionId);
+  const prompt = nextPrompt(before, lease);
+  const mapper = makeEventMapper(emit, workTree.path);
+  const last = prompt
+    ? await runTurn({ client, sessionId, mapper, asks, emit, log: parts.log, signal }, prompt)
+    : readMessage(before.at(-1) as HarnessMessage);
+  progress.toolExits = toolExitsOf(await client.messages(sessionId));
+  progress.harnessEnded = true;
+  return last;
+}
