@@ -31,7 +31,7 @@ const body = (workspaceId: string) => ({
 /** A started service with one waiting bridge; each call submits one task, takes its lease and lets it finish. */
 export async function prepareOurs(ground: Ground, databaseUrl: string): Promise<DispatchOnce> {
   const stage = ground.stage(databaseUrl);
-  await stage.startService();
+  await ground.start(stage);
   const workspace = ground.addWorkspace('dispatch');
   const bridge = await ground.bridge(stage, workspace);
   const api = ground.api(stage);

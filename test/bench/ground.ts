@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../../service/platform/embedded-postgres.ts';
+import { silentLogger } from '../../service/platform/logger.ts';
+import { clusterAt } from '../../service/platform/postgres-cluster.ts';
+import { adoptPostmaster, stopPostmaster } from '../../service/platform/postgres-supervisor.ts';
 import { deriveProof } from '../../service/secrets/registration-proof.ts';
 import { startSimulatedCoder, type SimulatedCoder } from '../support/coder/simulated-coder.ts';
 import { withDatabase } from '../support/database-server.ts';
@@ -22,6 +25,8 @@ export interface Ground {
   newDatabase(name: string): Promise<string>;
   /** A service that is not started yet; without `databaseUrl` it keeps a Postgres of its own. */
   stage(databaseUrl?: string): Stage;
+  /** Starts the service of a stage; throws once the ground is being cleared, or it would outlive us. */
+  start(stage: Stage): Promise<void>;
   addWorkspace(name: string): Workspace;
   /** A bridge of a workspace, registered with a started service. */
   bridge(stage: Stage, workspace: Workspace): Promise<FakeBridge>;
@@ -45,12 +50,15 @@ const noModel = { url: 'http://127.0.0.1:9/v1', name: 'bench/none' };
 export async function makeGround(): Promise<Ground> {
   const directory = mkdtempSync(join(tmpdir(), 'outrigger-bench-'));
   const undo: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, maxRetries: 5 })];
-  const clearTo = async (depth: number): Promise<void> => {
+  let clearing: Promise<void> = Promise.resolve();
+  const undoTo = async (depth: number): Promise<void> => {
     while (undo.length > depth)
       await undo
         .pop()?.()
         .catch((error: unknown) => console.error('cannot clear up:', error));
   };
+  // One after the other: a signal may come while a measurement is being cleared.
+  const clearTo = (depth: number): Promise<void> => (clearing = clearing.then(() => undoTo(depth)));
   // Coder's own limit would be met long before ours.
   const coder = await startSimulatedCoder({ requestsPerMinute: 1_000_000 });
   undo.push(() => coder.close());
@@ -67,6 +75,7 @@ export async function makeGround(): Promise<Ground> {
   };
   const secrets = new Map<Stage, Promise<string>>();
   let stages = 0;
+  let isEnding = false;
 
   async function mintSecret(stage: Stage): Promise<string> {
     const path = '/api/v2/agents/templates/docker/secrets';
@@ -90,8 +99,13 @@ export async function makeGround(): Promise<Ground> {
         model: noModel,
         ...(databaseUrl === undefined ? {} : { databaseUrl, environment }),
       });
+      if (databaseUrl === undefined) undo.push(() => stopPostgresIn(stage.dataDir));
       undo.push(() => stage.end());
       return stage;
+    },
+    async start(stage) {
+      if (isEnding) throw new Error('The bench is ending.');
+      await stage.startService();
     },
     addWorkspace: (name) => coder.addWorkspace({ owner: 'ada', name, running: true }),
     async bridge(stage, workspace) {
@@ -110,8 +124,18 @@ export async function makeGround(): Promise<Ground> {
     api: (stage) => makeApi(() => stage.serviceUrl, ada.token),
     afterwards: (step) => void undo.push(step),
     clearMeasurement: () => clearTo(ownDepth),
-    clear: () => clearTo(0),
+    clear() {
+      isEnding = true;
+      return clearTo(0);
+    },
   };
+}
+
+/** A service that is ended while it starts leaves its Postgres for the next start; here there is none. */
+async function stopPostgresIn(dataDir: string): Promise<void> {
+  const cluster = clusterAt(join(dataDir, 'postgres'));
+  const postmaster = existsSync(cluster.folder) ? await adoptPostmaster(cluster) : undefined;
+  if (postmaster !== undefined) await stopPostmaster(postmaster, silentLogger);
 }
 
 async function execute(url: string, statement: string): Promise<pg.QueryResult<Record<string, unknown>>> {

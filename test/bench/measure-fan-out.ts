@@ -19,7 +19,7 @@ export const measureFanOut: Measurement = {
   async measure(ground, tell) {
     const databaseUrl = await ground.newDatabase('fan_out');
     const stage = ground.stage(databaseUrl);
-    await stage.startService();
+    await ground.start(stage);
     const workspace = ground.addWorkspace('fan-out');
     const bridge = await ground.bridge(stage, workspace);
     const leased = takeLease(bridge);

@@ -3,7 +3,7 @@ import pg from 'pg';
 import type { Ground, Workspace } from './ground.ts';
 import { family, processorMs, residentBytes } from './machine.ts';
 import type { Measurement } from './measurement.ts';
-import { corePercent, mebibytes, seconds } from './statistics.ts';
+import { corePercent, mebibytes, p50p99, seconds } from './statistics.ts';
 import { inLanes, until } from './waiting.ts';
 
 const attempts = 1_000;
@@ -19,7 +19,7 @@ export const measureMemory: Measurement = {
     const databaseUrl = await ground.newDatabase('memory');
     const postgres = ground.postgres.pid;
     const stage = ground.stage(databaseUrl);
-    await stage.startService();
+    await ground.start(stage);
     const pid = stage.service()?.pid ?? 0;
     const api = ground.api(stage);
     await sleep(2_000);
@@ -28,8 +28,13 @@ export const measureMemory: Measurement = {
     tell(`without any: ${mebibytes(emptyBytes)}, idle ${corePercent(emptyIdle.service)}`);
 
     const workspaces = Array.from({ length: attempts }, (_, index) => ground.addWorkspace(`waiting-${index}`));
+    const answers: number[] = [];
     const from = performance.now();
-    await inLanes(attempts, lanes, (index) => submit(api, workspaces[index]));
+    await inLanes(attempts, lanes, async (index) => {
+      const sentAt = performance.now();
+      await submit(api, workspaces[index]);
+      answers.push(performance.now() - sentAt);
+    });
     await allOffered(ground, databaseUrl);
     const tookMs = performance.now() - from;
     tell(`${attempts} submitted and offered in ${seconds(tookMs)}`);
@@ -51,6 +56,7 @@ export const measureMemory: Measurement = {
       { what: `idle CPU with ${attempts}: service + Postgres`, value: idle(fullIdle), note: `over ${seconds(idleMs)}` },
       { what: 'idle CPU without any: service + Postgres', value: idle(emptyIdle), note: `over ${seconds(idleMs)}` },
       { what: `${attempts} submitted to all offered`, value: seconds(tookMs), note: `${lanes} requests at a time` },
+      { what: '  submit → 202: p50 · p99', value: p50p99(answers), note: `n=${attempts}; ${lanes} at a time` },
     ];
   },
 };

@@ -1,4 +1,5 @@
 import type { Stage } from '../support/stage/stage.ts';
+import type { Ground } from './ground.ts';
 import type { Measurement } from './measurement.ts';
 import { median, seconds } from './statistics.ts';
 
@@ -11,12 +12,12 @@ export const measureStart: Measurement = {
   limitMs: 80_000,
   async measure(ground, tell) {
     const stage = ground.stage();
-    const firstMs = await startOnce(stage);
+    const firstMs = await startOnce(ground, stage);
     tell(`first start ${seconds(firstMs)}`);
     const later: number[] = [];
     for (let count = 0; count < laterStarts; count += 1) {
       await stop(stage);
-      later.push(await startOnce(stage));
+      later.push(await startOnce(ground, stage));
       tell(`later start ${seconds(later.at(-1) ?? NaN)}`);
     }
     await stop(stage);
@@ -32,9 +33,9 @@ export const measureStart: Measurement = {
   },
 };
 
-async function startOnce(stage: Stage): Promise<number> {
+async function startOnce(ground: Ground, stage: Stage): Promise<number> {
   const from = performance.now();
-  await stage.startService();
+  await ground.start(stage);
   return performance.now() - from;
 }
 
