@@ -3,7 +3,7 @@ import { tokenPrefix } from '../../modules/contract.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { systemRandomness, type Clock, type Randomness } from '../platform/clock.ts';
 import type { Database, Transaction } from '../platform/database.ts';
-import { notFound } from '../platform/errors.ts';
+import { notFound, ServiceError } from '../platform/errors.ts';
 import type { Seal } from '../platform/seal.ts';
 import { deriveProof, isSameText, kidOfProof, type ProofSubject } from './registration-proof.ts';
 
@@ -26,10 +26,22 @@ export interface MintTemplateSecret {
 export interface TemplateSecrets {
   /** A new secret; the returned text exists nowhere else in the clear. Supersedes the template's older ones. */
   mintTemplateSecret(tx: Transaction, mint: MintTemplateSecret): Promise<{ kid: string; secret: string }>;
-  /** Says for which version the secret was pushed. Throws `not_found`. */
-  attachVersion(tx: Transaction, kid: string, templateVersionId: string, actor: string): Promise<void>;
+  /** Whose secret a kid is; null for an unknown one. */
+  find(kid: string): Promise<{ organizationId: string; templateName: string } | null>;
+  /**
+   * Says for which version the secret was pushed; the same again changes nothing.
+   *
+   * Errors  `not_found`; `conflict` when it is retired or belongs to another version.
+   */
+  attachVersion(
+    tx: Transaction,
+    kid: string,
+    templateVersionId: string,
+    actor: string,
+    requestId?: string,
+  ): Promise<void>;
   /** From now on no proof of this kid counts. Throws `not_found`. */
-  retire(tx: Transaction, kid: string, actor: string): Promise<void>;
+  retire(tx: Transaction, kid: string, actor: string, requestId?: string): Promise<void>;
   /** The kid of a proof that belongs to exactly these ids; null for any other text, unknown or retired kid. */
   verifyProof(proof: string, subject: ProofSubject): Promise<string | null>;
 }
@@ -64,7 +76,7 @@ export function makeTemplateSecrets(options: {
     tx: Transaction,
     kid: string,
     change: Partial<Pick<SecretTables['template_secret'], 'template_version_id'>> & { retired_at?: Date },
-    event: { actor: string; action: string },
+    event: { actor: string; action: string; requestId: string | null },
   ): Promise<void> => {
     const row = await tx
       .as<SecretTables>()
@@ -121,11 +133,30 @@ export function makeTemplateSecrets(options: {
       return { kid, secret };
     },
 
-    attachVersion: (tx, kid, templateVersionId, actor) =>
-      update(tx, kid, { template_version_id: templateVersionId }, { actor, action: 'template_secret.attached' }),
+    async find(kid) {
+      const row = await database
+        .as<SecretTables>()
+        .selectFrom('template_secret')
+        .select(['organization_id', 'template_name'])
+        .where('kid', '=', kid)
+        .executeTakeFirst();
+      return row === undefined ? null : { organizationId: row.organization_id, templateName: row.template_name };
+    },
 
-    retire: (tx, kid, actor) =>
-      update(tx, kid, { retired_at: clock.now() }, { actor, action: 'template_secret.retired' }),
+    async attachVersion(tx, kid, templateVersionId, actor, requestId) {
+      const row = await lock(tx, kid);
+      if (row.template_version_id === templateVersionId) return;
+      if (row.retired_at !== null) throw isRetired(kid);
+      if (row.template_version_id !== null) throw isAttached(kid, row.template_version_id);
+      const change = { template_version_id: templateVersionId };
+      await update(tx, kid, change, { actor, action: 'template_secret.attached', requestId: requestId ?? null });
+    },
+
+    async retire(tx, kid, actor, requestId) {
+      if ((await lock(tx, kid)).retired_at !== null) return;
+      const change = { retired_at: clock.now() };
+      await update(tx, kid, change, { actor, action: 'template_secret.retired', requestId: requestId ?? null });
+    },
 
     async verifyProof(proof, { workspaceId, ownerId, agentId }) {
       const kid = kidOfProof(proof);
@@ -146,6 +177,33 @@ export function makeTemplateSecrets(options: {
     },
   };
 }
+
+/** The row, held until the transaction ends, so that two who change it follow one another. */
+async function lock(tx: Transaction, kid: string) {
+  const row = await tx
+    .as<SecretTables>()
+    .selectFrom('template_secret')
+    .select(['template_version_id', 'retired_at'])
+    .where('kid', '=', kid)
+    .forUpdate()
+    .executeTakeFirst();
+  if (row === undefined) throw notFound(`Template secret ${kid}`);
+  return row;
+}
+
+const isRetired = (kid: string): ServiceError =>
+  new ServiceError(
+    'conflict',
+    'template_secret_retired',
+    `Template secret ${kid} is retired, so it can belong to no version. Push the template again to have the next one.`,
+  );
+
+const isAttached = (kid: string, versionId: string): ServiceError =>
+  new ServiceError(
+    'conflict',
+    'template_secret_attached',
+    `Template secret ${kid} belongs to version ${versionId} already, and each version has its own. Push the template again to have the next one.`,
+  );
 
 const sealContext = (organizationId: string, templateName: string, kid: string): string =>
   ['template_secret', organizationId, templateName, kid].map(encodeURIComponent).join('/');
