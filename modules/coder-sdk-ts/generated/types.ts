@@ -540,12 +540,22 @@ export interface components {
             description?: string;
             icon?: string;
         };
+        /** @description Before coder/coder pull request 24984 a number or boolean left out was set to 0 or false. */
         UpdateTemplateRequest: {
             name?: string;
             display_name?: string;
             description?: string;
             icon?: string;
+            default_ttl_ms?: number;
+            activity_bump_ms?: number;
+            time_til_autostop_notify_ms?: number;
+            failure_ttl_ms?: number;
+            time_til_dormant_ms?: number;
+            time_til_dormant_autodelete_ms?: number;
+            allow_user_autostart?: boolean;
+            allow_user_autostop?: boolean;
             allow_user_cancel_workspace_jobs?: boolean;
+            require_active_version?: boolean;
         };
         Template: {
             /** Format: uuid */
@@ -560,6 +570,16 @@ export interface components {
             /** Format: uuid */
             active_version_id: string;
             use_classic_parameter_flow?: boolean | null;
+            default_ttl_ms?: number | null;
+            activity_bump_ms?: number | null;
+            time_til_autostop_notify_ms?: number | null;
+            failure_ttl_ms?: number | null;
+            time_til_dormant_ms?: number | null;
+            time_til_dormant_autodelete_ms?: number | null;
+            allow_user_autostart?: boolean | null;
+            allow_user_autostop?: boolean | null;
+            allow_user_cancel_workspace_jobs?: boolean | null;
+            require_active_version?: boolean | null;
         };
         ActivateTemplateVersionRequest: {
             /** Format: uuid */
