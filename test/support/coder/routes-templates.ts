@@ -81,7 +81,8 @@ function addVersion(
   made: { body: Fields; name: string; fileId: string; creatorId: string; templateId: string | null },
 ): SimulatedVersion {
   const files = filesOf(world.files.get(made.fileId)?.bytes ?? Buffer.alloc(0));
-  const given = listOf(made.body, 'user_variable_values').map((value) => textOf((value ?? {}) as Fields, 'name'));
+  const given = listOf(made.body, 'user_variable_values').map((value) => (value ?? {}) as Fields);
+  const variables = Object.fromEntries(given.map((one) => [textOf(one, 'name'), textOf(one, 'value')]));
   const version: SimulatedVersion = {
     id: randomUUID(),
     jobId: randomUUID(),
@@ -92,7 +93,8 @@ function addVersion(
     creatorId: made.creatorId,
     createdAt: world.now(),
     timing: world.timing,
-    ends: importEnds(files, given),
+    ends: world.importEnds ?? importEnds(files, Object.keys(variables)),
+    variables,
     templateId: made.templateId,
   };
   world.versions.set(version.id, version);

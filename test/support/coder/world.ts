@@ -52,6 +52,8 @@ export interface SimulatedVersion {
   readonly createdAt: number;
   readonly timing: BuildTiming;
   readonly ends: JobEnd;
+  /** The variables it was pushed with. */
+  readonly variables?: Readonly<Record<string, string>>;
   templateId: string | null;
 }
 
@@ -121,6 +123,8 @@ export interface World {
   readonly url: () => string;
   readonly now: () => number;
   timing: BuildTiming;
+  /** How every import ends, whatever its archive holds; null: as the archive says. */
+  importEnds: JobEnd | null;
 }
 
 export function emptyWorld(options: {
@@ -140,6 +144,7 @@ export function emptyWorld(options: {
     url: options.url,
     now: options.now,
     timing: options.timing ?? instant,
+    importEnds: null,
   };
 }
 
