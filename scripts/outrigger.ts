@@ -14,7 +14,11 @@ export interface Noun {
 export const nouns: readonly Noun[] = [
   { name: 'demo', summary: 'Runs the main job once, from nothing to an audited workflow', example: 'demo' },
   { name: 'serve', summary: 'Starts the service and keeps it running', example: 'serve' },
-  { name: 'template', summary: 'Renders the templates', example: 'template render --check' },
+  {
+    name: 'template',
+    summary: 'Renders templates and pushes them to Coder',
+    example: 'template push docker --dry-run',
+  },
   { name: 'audit', summary: 'Verifies the audit and names any row that was tampered with', example: 'audit verify' },
   { name: 'config', summary: 'Shows the configuration in force, without its secrets', example: 'config print' },
 ];

@@ -8,6 +8,8 @@ import { printHcl } from '../modules/hcl/print.ts';
 import { templateSchemas } from '../modules/hcl/schemas/index.ts';
 import type { JsonObject } from '../modules/hcl/values.ts';
 import { templates, type TemplateEntry } from '../stacks/templates.ts';
+import { pushCommand } from './template-push.ts';
+import { secretCommand } from './template-secret.ts';
 import { compareTrees, readTree, replaceTree, type Tree } from './tree.ts';
 
 /** Where rendered templates are committed. */
@@ -48,7 +50,7 @@ export interface RenderOptions {
 
 /** The `template` noun of the `outrigger` command. */
 export function templateCommand(): Command {
-  const command = new Command('template').description('render what an admin pushes to Coder');
+  const command = new Command('template').description('render templates, and push them to Coder');
   command
     .command('render')
     .description('render templates into templates/<name>/main.tf')
@@ -58,6 +60,10 @@ export function templateCommand(): Command {
     .action((names: string[], options: RenderOptions) => {
       process.exitCode = render(names, options);
     });
+  command.addCommand(
+    pushCommand({ directory: templatesDirectory, synthesize: synthesizeTemplate, render: renderTemplate }),
+  );
+  command.addCommand(secretCommand());
   return command;
 }
 
