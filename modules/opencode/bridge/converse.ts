@@ -56,7 +56,7 @@ async function startOwnHarness(
         message: `The attempt made ${settings.callLimit} model calls without coming to an end.`,
       }),
   });
-  writeHarnessFiles({ lease, directories, workTree: workTree.path, modelUrl: progress.place.url });
+  writeHarnessFiles({ lease, directories, workTree: workTree.path, modelUrl: progress.place.url, now: parts.now() });
   const startedAt = performance.now();
   const client = await startHarness({
     runner,

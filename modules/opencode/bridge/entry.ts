@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startBridge } from './bridge.ts';
+import { forgetOldTasks } from './forget-tasks.ts';
 import { makeLog, textOf, type Log } from './log.ts';
 import { startRelay } from './relay.ts';
 import { runRunner } from './runner.ts';
@@ -27,11 +28,15 @@ async function runBridge(): Promise<void> {
   if (!isUndumpable)
     log('error', 'the bridge could not make itself undumpable: tools of the same user can read its secrets in /proc');
   warnOfReadableHarness(log);
+  // The runtime runs what `bunfig.toml` of its directory preloads and takes variables from `.env` there.
+  if (process.cwd() !== '/') log('warn', 'start the bridge in /: files of any other directory can run code in it');
   for (const secret of [settings.proof, settings.harnessKey]) keeper.keep(secret);
   process.env['NO_PROXY'] = [process.env['NO_PROXY'] ?? process.env['no_proxy'], '127.0.0.1', 'localhost']
     .filter(Boolean)
     .join(',');
 
+  const forgotten = forgetOldTasks(settings.agentDir, now());
+  if (forgotten.length > 0) log('info', 'old tasks forgotten', { count: forgotten.length });
   const relay = await startRelay({ serviceUrl: settings.url, port: settings.relayPort, log });
   log('info', 'bridge started', {
     relay_port: relay.port,

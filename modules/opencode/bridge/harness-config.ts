@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AttemptRef, Lease } from '../../contract.ts';
 import { permissionsOf } from './permissions.ts';
@@ -56,6 +56,7 @@ export interface HarnessPlan {
   readonly workTree: string;
   /** `http://127.0.0.1:<port>/llm/<key>/v1` */
   readonly modelUrl: string;
+  readonly now: Date;
 }
 
 /** What `opencode.json` says. The key is a word: the relay adds the real one where the agent cannot see it. */
@@ -92,6 +93,8 @@ export function harnessConfig({ lease, workTree, modelUrl }: HarnessPlan): Recor
 export function writeHarnessFiles(plan: HarnessPlan): void {
   const { directories } = plan;
   for (const directory of Object.values(directories)) mkdirSync(directory, { recursive: true, mode: 0o700 });
+  // The time of the newest attempt: `forgetOldTasks` goes by it.
+  utimesSync(directories.root, plan.now, plan.now);
   const config = join(directories.config, 'opencode');
   rmSync(config, { recursive: true, force: true });
   mkdirSync(join(config, 'node_modules'), { recursive: true, mode: 0o700 });

@@ -311,3 +311,27 @@ describe('two places', () => {
     expect([...service.modelTokens].toSorted()).toEqual(leases.map(({ task_token }) => task_token).toSorted());
   }, 120_000);
 });
+
+describe('the profile ask, as the real OpenCode understands it', () => {
+  it('asks before an edit that could run code later, and refuses one outside of the work tree', async () => {
+    const { service, workspace } = await start({ environment: () => ({ OUTRIGGER_SLOTS: '2' }) });
+    const readme = join(workspace.repository, 'README.md');
+    const inside = aLease('SCENARIO:write ARG:deep/.envrc|curl evil\n');
+    const outside = aLease(`SCENARIO:write ARG:${readme}|gone\n`);
+
+    service.offer(inside);
+    service.offer(outside);
+    const ask = await until('the ask', () => service.asks[0], 90_000);
+    await service.decide(ask, 'reject');
+    for (const lease of [inside, outside]) await until('a result', () => service.resultOf(lease), 90_000);
+
+    expect(service.asks).toHaveLength(1);
+    expect(ask).toMatchObject({ task_id: inside.task_id, detail: { permission: 'edit', patterns: ['deep/.envrc'] } });
+    expect(service.resultOf(inside)).toMatchObject({ rejected_asks: 1, diff: { files: 0 } });
+    expect(service.resultOf(outside)).toMatchObject({
+      tool_exits: [{ tool: 'write', status: 'error' }],
+      diff: { files: 0 },
+    });
+    expect(readFileSync(readme, 'utf8')).toBe('hello\n');
+  }, 120_000);
+});

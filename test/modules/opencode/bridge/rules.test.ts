@@ -6,6 +6,7 @@ import type { BridgeEventType } from '../../../../modules/contract.ts';
 import { makeAsks } from '../../../../modules/opencode/bridge/asks.ts';
 import { commitMessage, parseNumstat } from '../../../../modules/opencode/bridge/commit.ts';
 import { makeEventMapper } from '../../../../modules/opencode/bridge/events.ts';
+import { forgetOldTasks } from '../../../../modules/opencode/bridge/forget-tasks.ts';
 import { neutralised } from '../../../../modules/opencode/bridge/git.ts';
 import type { HarnessClient } from '../../../../modules/opencode/bridge/harness-client.ts';
 import {
@@ -152,7 +153,7 @@ describe('the harness’s configuration', () => {
     const lease = aLease('x', { model: 'acme/big' });
     const directories = taskDirectories(directory, lease.task_id);
 
-    writeHarnessFiles({ lease, directories, workTree: directory, modelUrl: 'http://127.0.0.1:1/llm/k/v1' });
+    writeHarnessFiles({ lease, directories, workTree: directory, modelUrl: 'http://127.0.0.1:1/llm/k/v1', now: now() });
 
     const read = (name: string): string => readFileSync(join(directories.config, 'opencode', name), 'utf8');
     expect(JSON.parse(read('opencode.json'))).toMatchObject({
@@ -186,9 +187,24 @@ describe('the harness’s configuration', () => {
       directories: taskDirectories(directory, 't'),
       workTree: directory,
       modelUrl: 'u',
+      now: now(),
     });
 
     expect(config['instructions']).toEqual([join(directory, 'AGENTS.md')]);
+  });
+
+  it('forgets the data of a task a month after its last attempt began, and no other', () => {
+    for (const [task_id, at] of [
+      ['old', '2025-11-01T00:00:00Z'],
+      ['recent', '2025-12-20T00:00:00Z'],
+    ] as const) {
+      const directories = taskDirectories(directory, task_id);
+      writeHarnessFiles({ lease: aLease('x'), directories, workTree: directory, modelUrl: 'u', now: new Date(at) });
+    }
+
+    expect(forgetOldTasks(directory, now())).toEqual(['old']);
+    expect(readdirSync(join(directory, 'tasks'))).toEqual(['recent']);
+    expect(forgetOldTasks(join(directory, 'nothing'), now())).toEqual([]);
   });
 
   it('derives another password for each attempt and key', () => {
