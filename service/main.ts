@@ -14,9 +14,11 @@ const patienceMs = 20_000;
  * The process: config → start → listen → drain on SIGTERM or SIGINT. Resolves with the exit code.
  *
  * `tell` gets the sentences for the person who started it; the log goes to stdout as JSON lines.
+ * A signal that arrives while it starts is obeyed once it has started, so that nothing half-started stays behind.
  */
 export async function main(options: { configFile?: string; tell: (line: string) => void }): Promise<number> {
   const { tell } = options;
+  const signaled = nextSignal();
   let log = createLogger({ level: 'info' });
   try {
     const config = loadConfigFromProcess(options.configFile);
@@ -25,7 +27,7 @@ export async function main(options: { configFile?: string; tell: (line: string) 
     const service = await startService({ config, clock: systemClock, log });
     log.info({ url: service.url }, 'listening');
     tell(`Outrigger listens on ${service.url}`);
-    const signal = await nextSignal();
+    const signal = await signaled;
     log.info({ signal }, 'draining');
     const impatient = setTimeout(() => process.exit(exitBroken), patienceMs);
     await service.stop();
@@ -40,7 +42,13 @@ export async function main(options: { configFile?: string; tell: (line: string) 
   }
 }
 
+/** The first signal; a second one means it and ends the process at once. */
 const nextSignal = (): Promise<NodeJS.Signals> =>
   new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        process.once(signal, () => process.exit(exitBroken));
+        resolve(signal);
+      });
+    }
   });

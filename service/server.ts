@@ -175,6 +175,7 @@ async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]):
     log,
     perWorkspace: config.maxConcurrentPerWorkspace,
     prepareMs,
+    onAdmitted: (ref) => takeEarly(ref),
   });
   const settleParts = { audit, approvals, gateway, clock, onFinished: wakeWorkflow };
   const stream = makeEventStream({ database, listener, log });
@@ -187,7 +188,7 @@ async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]):
   });
   const bounds = { registry, defaultModel, allowedModels, maxProfile: config.maxProfile };
 
-  registerAttempt(engine, { ...settleParts, database, coder, log, admit: admission.admitNow });
+  const takeEarly = registerAttempt(engine, { ...settleParts, database, coder, log, admit: admission.admitNow });
   registerRunWorkflow(engine, { database, audit, clock, log, admit: admission.admitNow });
   engine.schedule('sweep', '* * * * *', async () => {
     await sweepLostAttempts({ ...settleParts, database, engine, log });
@@ -230,7 +231,7 @@ async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]):
         authorize,
         bounds,
         stream,
-        admit: admission.admitNow,
+        admitSoon: () => void admission.admitNow().catch((error: unknown) => log.error({ error }, 'admission failed')),
       }),
       ...workflowsRoutes({ database, audit, engine, clock, authorize, bounds }),
       ...approvalsRoutes({ database, approvals, authorize }),

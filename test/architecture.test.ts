@@ -194,7 +194,7 @@ describe('who may import whom', () => {
 });
 
 describe('the environment', () => {
-  const mayReadIt = /^service\/config\.ts$|^modules\/opencode\/bridge\/main\.ts$/;
+  const mayReadIt = /^service\/config\.ts$|^modules\/opencode\/bridge\/entry\.ts$/;
 
   it('is read only where the configuration is made and where the bridge starts', () => {
     const readers = runtimeFolders

@@ -8,7 +8,14 @@ import type { Logger } from '../platform/logger.ts';
 import { settleAttempt, type SettleParts, type Wake } from './settle.ts';
 import { appendEvent } from './task-events.ts';
 import { changeAttempt, changeTask, lockTask, readAttempt } from './task-store.ts';
-import { attemptWorkflow, failedEvidence, lookTopic, type AttemptRecord, type TaskRecord } from './task.ts';
+import {
+  attemptWorkflow,
+  attemptWorkflowId,
+  failedEvidence,
+  lookTopic,
+  type AttemptRecord,
+  type TaskRecord,
+} from './task.ts';
 
 /**
  * The durable story of one attempt.
@@ -36,13 +43,46 @@ const brokenTurnMs = 5_000;
 /** Room for the bridge to report the end it was asked for: abort, TERM, KILL and the check. */
 const stopGraceMs = timing.stopAbortMs + timing.stopTermMs + 20_000;
 
-export function registerAttempt(engine: Engine, parts: AttemptParts): void {
-  engine.register<AttemptRef>(attemptWorkflow, (context, ref) => runAttempt(context, parts, ref));
+/** Answers a function that takes an attempt's first turn early, before the engine has polled for it. */
+export function registerAttempt(engine: Engine, parts: AttemptParts): (ref: AttemptRef) => void {
+  const turns = makeTurns(parts);
+  engine.register<AttemptRef>(attemptWorkflow, (context, ref) => runAttempt(context, parts, turns, ref));
+  return (ref) => void takeEarly(engine, parts, turns, ref);
 }
 
-async function runAttempt(context: DurableContext, parts: AttemptParts, ref: AttemptRef): Promise<void> {
+type TakeTurn = (ref: AttemptRef) => Promise<Turn>;
+
+/** Two who want a turn of one attempt in this process share it, so that Coder is asked once. */
+function makeTurns(parts: AttemptParts): TakeTurn {
+  const open = new Map<string, Promise<Turn>>();
+  return (ref) => {
+    const key = attemptWorkflowId(ref.task_id, ref.attempt);
+    const turn = open.get(key) ?? takeTurnOrWait(parts, ref).finally(() => open.delete(key));
+    open.set(key, turn);
+    return turn;
+  };
+}
+
+/** The durable function will find the turn taken; whom it would have woken is woken here. */
+async function takeEarly(engine: Engine, parts: AttemptParts, turns: TakeTurn, ref: AttemptRef): Promise<void> {
+  const turn = await turns(ref);
+  if (!turn.done) return;
+  try {
+    const key = attemptWorkflowId(ref.task_id, ref.attempt);
+    for (const wake of turn.wakes) await engine.signal(wake.workflowId, wake.topic, {}, `early:${key}`);
+  } catch (error) {
+    parts.log.warn({ error, taskId: ref.task_id }, 'cannot wake after an early turn');
+  }
+}
+
+async function runAttempt(
+  context: DurableContext,
+  parts: AttemptParts,
+  takeTurnOf: TakeTurn,
+  ref: AttemptRef,
+): Promise<void> {
   for (let turn = 1; ; turn += 1) {
-    const next = await context.step(`turn-${turn}`, () => takeTurnOrWait(parts, ref));
+    const next = await context.step(`turn-${turn}`, () => takeTurnOf(ref));
     if (next.done) {
       for (const wake of next.wakes) await context.signal(wake.workflowId, wake.topic, {});
       await context.step('admit', () => parts.admit().then(() => null));

@@ -17,7 +17,8 @@ export interface TaskRouteParts extends StopParts {
   readonly authorize: Authorize;
   readonly bounds: WorkBounds;
   readonly stream: EventStream;
-  readonly admit: () => Promise<unknown>;
+  /** Looks for what may start, without keeping the caller waiting for it. */
+  readonly admitSoon: () => void;
 }
 
 const query = listQuery.extend({ workflow_id: z.uuid().optional() });
@@ -95,7 +96,7 @@ export function tasksRoutes(parts: TaskRouteParts): Route[] {
       handler: async (request, response) => {
         const task = await visibleTask(request, response);
         const stopped = await stopTask(parts, task.id, callerOf(response).actor.id, requestId(response));
-        await parts.admit();
+        parts.admitSoon();
         response.status(202).json(presentTask(stopped));
       },
     },
@@ -126,7 +127,7 @@ async function submit(parts: TaskRouteParts, request: Request, response: Respons
       },
     ),
   );
-  await parts.admit();
+  parts.admitSoon();
   const { id: taskId } = answer.body as { id: string };
   response.status(answer.status).location(`/api/v2/agents/tasks/${taskId}`).json(answer.body);
 }

@@ -81,6 +81,7 @@ export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Pr
     log: silentLogger,
     perWorkspace: options.perWorkspace ?? 1,
     prepareMs: 600_000,
+    onAdmitted: () => undefined,
   });
   const bridge: BridgeIdentity = {
     workspaceId: randomUUID(),
