@@ -165,6 +165,9 @@ export function processesOf(...places: readonly string[]): { pid: number; comman
     });
 }
 
+/** True when exactly this command runs; a shell that only mentions it does not count. */
+export const isRunning = (command: string): boolean => processesOf(command).some((one) => one.command === command);
+
 /** Looks until it is so; fails with `what` after the deadline. */
 export async function until<Value>(
   what: string,

@@ -5,6 +5,7 @@ import {
   aLease,
   harnessKeyCanary,
   installTools,
+  isRunning,
   processesOf,
   until,
   type Tools,
@@ -248,7 +249,7 @@ describe('D16 resuming a session', () => {
     const lease = aLease('SCENARIO:bash ARG:sleep 301');
     service.offer(lease);
     await service.decide(await until('the ask', () => service.asks[0]), 'once');
-    await until('the tool to run', () => processesOf('sleep 301').length > 0);
+    await until('the tool to run', () => isRunning('sleep 301'));
     const [serve] = processesOf(join(tools.directory, 'opencode serve'));
 
     process.kill(serve?.pid ?? 0, 'SIGKILL');
@@ -268,7 +269,7 @@ describe('D2 a stop', () => {
       { profile: 'trusted' },
     );
     service.offer(lease);
-    await until('both tools to run', () => processesOf('sleep 302').length > 0 && processesOf('sleep 303').length > 0);
+    await until('both tools to run', () => isRunning('sleep 302') && isRunning('sleep 303'));
 
     const reply = await service.send('stop', { task_id: lease.task_id, attempt: 1, reason: 'UserStopped' });
     const evidence = await until('the result', () => service.resultOf(lease));
@@ -300,7 +301,7 @@ describe('D2 a stop', () => {
     const { service } = world;
     const lease = aLease('SCENARIO:bash ARG:sleep 304', { profile: 'trusted' });
     service.offer(lease);
-    await until('the tool to run', () => processesOf('sleep 304').length > 0);
+    await until('the tool to run', () => isRunning('sleep 304'));
 
     service.fenced.push({ task_id: lease.task_id, attempt: 1 });
     await until('the tool to be gone', () => processesOf('sleep 304').length === 0, 15_000);
@@ -313,7 +314,7 @@ describe('D2 a stop', () => {
     const { service } = world;
     const lease = aLease('SCENARIO:bash ARG:sleep 305', { profile: 'trusted' });
     service.offer(lease);
-    await until('the tool to run', () => processesOf('sleep 305').length > 0);
+    await until('the tool to run', () => isRunning('sleep 305'));
 
     world.bridge.kill('SIGTERM');
 

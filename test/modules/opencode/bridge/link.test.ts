@@ -287,7 +287,7 @@ describe('D2 a runner that is killed', () => {
     const { service } = await start();
     const lease = aLease('SCENARIO:bash ARG:sleep 311', { profile: 'trusted' });
     service.offer(lease);
-    await until('the tool to run', () => processesOf('sleep 311').length > 0);
+    await until('the tool to run', () => isRunning('sleep 311'));
     const [runner] = processesOf('bridge.js runner');
 
     process.kill(runner?.pid ?? 0, 'SIGKILL');
