@@ -1,4 +1,3 @@
-/* eslint-disable no-restricted-syntax -- the one place where the bridge's environment is read and emptied */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';

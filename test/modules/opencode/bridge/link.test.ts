@@ -1,7 +1,14 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { aLease, installTools, processesOf, until, type Tools } from '../../../support/bridge/bridge-process.ts';
+import {
+  aLease,
+  installTools,
+  isRunning,
+  processesOf,
+  until,
+  type Tools,
+} from '../../../support/bridge/bridge-process.ts';
 import { startWorld, type World, type WorldOptions } from '../../../support/bridge/world.ts';
 
 let tools: Tools;
