@@ -159,9 +159,11 @@ function ownerOf(child: ChildProcess): Owner {
       void exited.then((code) => reject(new Error(`The owner ended with ${code} before it was ${key}: ${output}`)));
     });
   const facts = { begun: said<unknown>('begun'), running: said<Running>('running'), failed: said<Failed>('failed') };
-  for (const fact of Object.values(facts)) fact.catch(() => undefined);
+  const begun = facts.begun.then(() => undefined);
+  // A kill may come before any of them; only who waits for one is told.
+  for (const fact of [...Object.values(facts), begun]) fact.catch(() => undefined);
   return {
-    begun: facts.begun.then(() => undefined),
+    begun,
     running: () => facts.running,
     failed: () => facts.failed,
     kill: async () => {
