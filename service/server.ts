@@ -38,11 +38,14 @@ import { templateSecretRoutes } from './secrets/template-secret-routes.ts';
 import { makeAdmission } from './tasks/admit.ts';
 import { registerAttempt } from './tasks/attempt.ts';
 import { makeEventStream } from './tasks/event-stream.ts';
-import { makeApprovalHook, makeLeaseHandlers } from './tasks/leases.ts';
+import { makeApprovalHook } from './tasks/asks.ts';
+import { makeLeaseHandlers } from './tasks/leases.ts';
+import { endCallsChannel } from './tasks/settle.ts';
 import { sweepLostAttempts } from './tasks/sweep.ts';
 import { lockTask } from './tasks/task-store.ts';
 import { tasksRoutes } from './tasks/tasks-routes.ts';
 import { registerRunWorkflow, wakeWorkflow } from './workflows/run-workflow.ts';
+import { sweepLostWorkflows } from './workflows/sweep.ts';
 import { workflowsRoutes } from './workflows/workflows-routes.ts';
 
 /** A running service. */
@@ -188,10 +191,24 @@ async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]):
   });
   const bounds = { registry, defaultModel, allowedModels, maxProfile: config.maxProfile };
 
-  const takeEarly = registerAttempt(engine, { ...settleParts, database, coder, log, admit: admission.admitNow });
-  registerRunWorkflow(engine, { database, audit, clock, log, admit: admission.admitNow });
+  const takeEarly = registerAttempt(engine, {
+    ...settleParts,
+    database,
+    coder,
+    log,
+    aliveSince: clock.now(),
+    admit: admission.admitNow,
+  });
+  const runParts = { database, audit, clock, log, admit: admission.admitNow };
+  registerRunWorkflow(engine, runParts);
+  listener.on(
+    endCallsChannel,
+    (taskId) => void gateway.abortCalls(taskId),
+    () => undefined,
+  );
   engine.schedule('sweep', '* * * * *', async () => {
     await sweepLostAttempts({ ...settleParts, database, engine, log });
+    await sweepLostWorkflows(engine, runParts);
   });
   engine.schedule('housekeeping', '17 * * * *', () =>
     database.transaction(async (tx) => {

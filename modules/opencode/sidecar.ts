@@ -51,7 +51,8 @@ export class OpenCodeSidecar implements Sidecar {
         `${bridgeEnvironment.agentDir}=${paths.agent}`,
         `${bridgeEnvironment.toolsDir}=${paths.tools}`,
       ],
-      workingDir: paths.workspace,
+      // Not the workspace: the runtime preloads what a bunfig.toml of its directory names, with the proof in reach.
+      workingDir: '/',
       networkMode: network.mode,
       readOnly: true,
       tmpfs: { '/tmp': temporary },

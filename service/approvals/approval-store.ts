@@ -1,6 +1,7 @@
 import type { Selectable } from 'kysely';
 import type { Ask, Decision } from '../../modules/contract.ts';
 import type { Database, Transaction } from '../platform/database.ts';
+import { storableJson, storableText } from '../platform/storable.ts';
 import type { Approval, ApprovalState } from './approval.ts';
 
 interface ApprovalTable {
@@ -60,10 +61,10 @@ export async function insertApproval(
       id: approval.id,
       task_id: approval.task_id,
       attempt: approval.attempt,
-      ask_id: approval.askId,
+      ask_id: storableText(approval.askId),
       kind: approval.kind,
-      title: approval.title,
-      detail: JSON.stringify(approval.detail),
+      title: storableText(approval.title),
+      detail: storableJson(approval.detail),
       detail_hash: approval.detailHash,
       workspace_id: approval.workspaceId,
       owner_id: approval.ownerId,
@@ -83,7 +84,9 @@ export async function insertApproval(
   const stored = await table
     .selectFrom('approval')
     .selectAll()
-    .where((where) => where.and({ task_id: approval.task_id, attempt: approval.attempt, ask_id: approval.askId }))
+    .where((where) =>
+      where.and({ task_id: approval.task_id, attempt: approval.attempt, ask_id: storableText(approval.askId) }),
+    )
     .executeTakeFirstOrThrow();
   return { approval: fromRow(stored), isNew: false };
 }

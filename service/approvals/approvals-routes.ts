@@ -50,7 +50,7 @@ export function approvalsRoutes(parts: { database: Database; approvals: Approval
         const { decision, message } = parse(decisionBody, request.body, 'The decision');
         const approval = isUuid(id) ? await readApproval(database, id) : null;
         if (!approval) throw notFound(`Approval '${id}'`);
-        await authorize.use(caller, { what: `Approval '${id}'`, ...approval }, requestId(response));
+        await authorize.act(caller, { what: `Approval '${id}'`, ...approval }, requestId(response));
         const decided = await database.transaction((tx) =>
           approvals.decide(tx, approval, {
             actorId: caller.actor.id,

@@ -203,3 +203,20 @@ export async function forgetOldFrames(tx: Transaction, now: Date): Promise<void>
   const dayAgo = new Date(now.getTime() - 86_400_000);
   await tx.as<Tables>().deleteFrom('bridge_frame').where('created_at', '<', dayAgo).execute();
 }
+
+/**
+ * Whether the registration still counts, held until the transaction ends: neither fenced by a newer one nor past
+ * the end of its token.
+ */
+export async function isCurrent(tx: Transaction, bridge: BridgeIdentity, now: Date): Promise<boolean> {
+  const row = await tx
+    .as<Tables>()
+    .selectFrom('bridge')
+    .select('workspace_id')
+    .where('workspace_id', '=', bridge.workspaceId)
+    .where('generation', '=', bridge.generation)
+    .where('token_expires_at', '>', now)
+    .forShare()
+    .executeTakeFirst();
+  return row !== undefined;
+}

@@ -85,6 +85,4 @@ export const incomingFrame = z.union([
 ]);
 export type IncomingFrame = z.output<typeof incomingFrame>;
 
-export const stopReplyData = z.object({ receipt: stopReceipt });
-
 export type RequestPayload<Type extends BridgeRequestType> = BridgeRequests[Type]['payload'];

@@ -11,6 +11,8 @@ const rightToUse = 'ssh';
 export interface Authorize {
   /** Throws `not_found` unless the caller owns the thing or may use its workspace. */
   use(caller: Caller, thing: { what: string; ownerId: string; workspaceId: string }, requestId: string): Promise<void>;
+  /** Like `use`, but owning the thing is not enough: what follows runs in the workspace, so Coder must allow it now. */
+  act(caller: Caller, thing: { what: string; workspaceId: string }, requestId: string): Promise<void>;
   /** The workspace a reference means: UUID, `owner/name`, name, or the caller's only running one. */
   workspace(caller: Caller, reference: string | undefined, requestId: string): Promise<CoderWorkspace>;
   /** Whether the caller may update templates of an organization. */
@@ -42,6 +44,9 @@ export function makeAuthorize(
   return {
     async use(caller, thing, requestId) {
       if (thing.ownerId === caller.actor.id) return;
+      if (!(await mayUse(caller, thing.workspaceId, requestId))) throw notFound(thing.what);
+    },
+    async act(caller, thing, requestId) {
       if (!(await mayUse(caller, thing.workspaceId, requestId))) throw notFound(thing.what);
     },
     async workspace(caller, reference, requestId) {

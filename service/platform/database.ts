@@ -36,6 +36,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     connectionString: options.url,
     max: options.poolSize ?? 10,
     options: `-c search_path=${schemaName}`,
+    connectionTimeoutMillis: 15_000,
   });
   pool.on('error', (error) => options.onError?.(error));
   const whole = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });

@@ -45,9 +45,8 @@ export async function once(
 ): Promise<StoredAnswer> {
   const { actor, route, key } = request;
   if (key === undefined) return work();
-  if (key.length === 0 || key.length > 255)
-    throw new ServiceError('invalid', 'idempotency_key_invalid', 'Idempotency-Key must have 1 to 255 characters.');
-  const bodyHash = createHash('sha256').update(JSON.stringify(request.body)).digest('hex');
+  checkKey(key);
+  const bodyHash = hashOf(request.body);
   const table = tx.as<Tables>();
   const inserted = await table
     .insertInto('idempotency_key')
@@ -55,17 +54,8 @@ export async function once(
     .onConflict((conflict) => conflict.columns(['actor', 'route', 'key']).doNothing())
     .executeTakeFirst();
   if (inserted.numInsertedOrUpdatedRows === 0n) {
-    const row = await table
-      .selectFrom('idempotency_key')
-      .select(['body_hash', 'answer'])
-      .where((where) => where.and({ actor, route, key }))
-      .executeTakeFirstOrThrow();
-    if (row.body_hash !== bodyHash)
-      throw new ServiceError(
-        'conflict',
-        'idempotency_key_reused',
-        'This Idempotency-Key was used with another body. Use a new key for a new request.',
-      );
+    const row = await findKey(tx, { actor, route, key });
+    if (row?.body_hash !== bodyHash) throw keyReused();
     return row.answer as StoredAnswer;
   }
   const answer = await work();
@@ -76,6 +66,47 @@ export async function once(
     .execute();
   return answer;
 }
+
+/**
+ * The first answer to the same request, or null. To be asked before a request is checked: what was accepted once is
+ * answered again even if it would be refused by now.
+ *
+ * Errors  `conflict` when the key was used with another body.
+ */
+export async function replay(
+  database: Pick<Transaction, 'as'>,
+  request: IdempotencyRequest,
+): Promise<StoredAnswer | null> {
+  const { actor, route, key } = request;
+  if (key === undefined) return null;
+  checkKey(key);
+  const row = await findKey(database, { actor, route, key });
+  if (!row) return null;
+  if (row.body_hash !== hashOf(request.body)) throw keyReused();
+  return row.answer as StoredAnswer | null;
+}
+
+const hashOf = (body: unknown): string => createHash('sha256').update(JSON.stringify(body)).digest('hex');
+
+const findKey = (database: Pick<Transaction, 'as'>, id: { actor: string; route: string; key: string }) =>
+  database
+    .as<Tables>()
+    .selectFrom('idempotency_key')
+    .select(['body_hash', 'answer'])
+    .where((where) => where.and(id))
+    .executeTakeFirst();
+
+function checkKey(key: string): void {
+  if (key.length === 0 || key.length > 255)
+    throw new ServiceError('invalid', 'idempotency_key_invalid', 'Idempotency-Key must have 1 to 255 characters.');
+}
+
+const keyReused = (): ServiceError =>
+  new ServiceError(
+    'conflict',
+    'idempotency_key_reused',
+    'This Idempotency-Key was used with another body. Use a new key for a new request.',
+  );
 
 /** Forgets keys older than 24 hours. */
 export async function forgetOldKeys(tx: Transaction, clock: Clock): Promise<void> {

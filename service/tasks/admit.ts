@@ -35,7 +35,7 @@ interface Admitted {
   readonly priority: number;
 }
 
-/** Largest number of waiting tasks looked at in one statement. */
+/** Most workspaces served in one statement. */
 const batchSize = 500;
 /** More than this at once are better spread by the engine. */
 const hintsPerBatch = 16;
@@ -55,7 +55,7 @@ export function makeAdmission(parts: AdmitParts): Admission {
       const admitted = await database.transaction((tx) => admitBatch(tx, parts));
       for (const ref of admitted.slice(0, hintsPerBatch)) parts.onAdmitted(ref);
       total += admitted.length;
-      if (admitted.length === batchSize) again = true;
+      if (admitted.length >= batchSize) again = true;
     } while (again);
     return total;
   }
@@ -84,40 +84,43 @@ export function makeAdmission(parts: AdmitParts): Admission {
 }
 
 /**
- * One pass: ranks the waiting tasks of each workspace by priority aged by one point a minute, starts those for
- * which there is a place, and writes on the others why they wait.
+ * One pass over every workspace that has a free place: starts its first tasks by priority, aged by one point a
+ * minute, and writes on all others why they wait. A full workspace keeps nobody else waiting.
  */
 async function admitBatch(tx: Transaction, parts: AdmitParts): Promise<readonly AttemptRef[]> {
   const { clock } = parts;
   const now = clock.now();
   await tx.client.query('select pg_advisory_xact_lock($1)', [admissionLock]);
   const { rows } = await sql<Admitted>`
-    with waiting as (
-      select id, workspace_id, submitted_at,
-             priority + extract(epoch from ${now}::timestamptz - submitted_at) / 60 as aged
-        from task
-       where state = 'queued' and run_at <= ${now}
-       order by aged desc, submitted_at, id
+    with open_place as (
+      select waiting.workspace_id, ${parts.perWorkspace} - coalesce(busy.places, 0) as free
+        from (select distinct workspace_id from task where state = 'queued' and run_at <= ${now}) as waiting
+        left join (
+          select workspace_id, count(*) as places
+            from task
+           where state in ('starting', 'running', 'waiting', 'stopping')
+           group by workspace_id
+        ) as busy using (workspace_id)
+       where coalesce(busy.places, 0) < ${parts.perWorkspace}
        limit ${batchSize}
-       for update skip locked
-    ), busy as (
-      select workspace_id, count(*) as places
-        from task
-       where state in ('starting', 'running', 'waiting', 'stopping')
-         and workspace_id in (select workspace_id from waiting)
-       group by workspace_id
-    ), ranked as (
-      select waiting.id,
-             row_number() over (partition by waiting.workspace_id order by aged desc, submitted_at, id)
-               + coalesce(busy.places, 0) as place
-        from waiting left join busy using (workspace_id)
+    ), chosen as (
+      select next.id
+        from open_place
+       cross join lateral (
+          select id
+            from task
+           where workspace_id = open_place.workspace_id and state = 'queued' and run_at <= ${now}
+           order by priority + extract(epoch from ${now}::timestamptz - submitted_at) / 60 desc, submitted_at, id
+           limit open_place.free
+             for update skip locked
+        ) as next
     ), held as (
       update task set reason = 'AgentAtCapacity'
-       where id in (select id from ranked where place > ${parts.perWorkspace})
-         and reason is distinct from 'AgentAtCapacity'
+       where state = 'queued' and run_at <= ${now} and reason is distinct from 'AgentAtCapacity'
+         and id not in (select id from chosen)
     )
     update task set state = 'starting', attempt = attempt + 1, reason = null
-     where id in (select id from ranked where place <= ${parts.perWorkspace})
+     where id in (select id from chosen)
     returning id, attempt, workspace_id, priority`.execute(tx.as<unknown>());
   for (const admitted of rows) await begin(tx, parts, admitted, now);
   return rows.map(({ id, attempt }) => ({ task_id: id, attempt }));

@@ -5,9 +5,9 @@ import type { Clock } from '../platform/clock.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import type { DurableContext, Engine } from '../platform/engine.ts';
 import type { Logger } from '../platform/logger.ts';
-import { settleAttempt, type SettleParts, type Wake } from './settle.ts';
+import { endModelCalls, settleAttempt, type SettleParts, type Wake } from './settle.ts';
 import { appendEvent } from './task-events.ts';
-import { changeAttempt, changeTask, lockTask, readAttempt } from './task-store.ts';
+import { changeAttempt, changeTask, lockTask, moveTask, readAttempt } from './task-store.ts';
 import {
   attemptWorkflow,
   attemptWorkflowId,
@@ -30,6 +30,8 @@ export interface AttemptParts extends SettleParts {
   readonly database: Database;
   readonly coder: Pick<Coder, 'ensureRunning'>;
   readonly log: Logger;
+  /** Since when this process can hear heartbeats. */
+  readonly aliveSince: Date;
   /** Called after an attempt gave back its place. */
   readonly admit: () => Promise<unknown>;
 }
@@ -112,13 +114,10 @@ export async function takeTurn(parts: AttemptParts, ref: AttemptRef): Promise<Tu
 
 /** Makes sure the workspace runs. Coder is asked outside any transaction. */
 async function prepare(parts: AttemptParts, ref: AttemptRef): Promise<Turn> {
-  const { database, coder, clock } = parts;
+  const { database, clock } = parts;
   const task = await database.transaction((tx) => lockTask(tx, ref.task_id));
   if (!task || task.attempt !== ref.attempt) return done();
-  const ready =
-    task.state === 'stopping' || task.state === 'finished'
-      ? 'running'
-      : await coder.ensureRunning(task.workspaceId, { actor: `user:${task.ownerId}`, requestId: task.requestId });
+  const ready = await isWorkspaceReady(parts, task);
   return database.transaction(async (tx) => {
     const current = await lockCurrent(tx, ref);
     if (!current) return done();
@@ -130,12 +129,33 @@ async function prepare(parts: AttemptParts, ref: AttemptRef): Promise<Turn> {
       await wakeBridge(tx, task.workspaceId);
       return wait(current.attempt.prepareUntil.getTime() - clock.now().getTime());
     }
-    if (ready !== 'starting') return settle(tx, parts, current.task, failure('WorkspaceStopped', ready.refused, false));
+    if (typeof ready === 'object')
+      return settle(tx, parts, current.task, failure('WorkspaceStopped', ready.refused, false));
     if (current.attempt.prepareUntil <= clock.now())
-      return settle(tx, parts, current.task, failure('WorkspaceStopped', 'The workspace did not start in time.', true));
+      return settle(tx, parts, current.task, failure('WorkspaceStopped', tooLate[ready], true));
     await changeTask(tx, ref.task_id, { reason: 'AgentServerNotReady' });
     return wait(workspacePollMs);
   });
+}
+
+const tooLate = {
+  starting: 'The workspace did not start in time.',
+  unknown: 'Coder did not say in time whether the workspace runs.',
+} as const;
+
+/** What Coder says of the workspace; `unknown` while Coder cannot be asked. */
+async function isWorkspaceReady(
+  parts: AttemptParts,
+  task: TaskRecord,
+): Promise<'running' | 'starting' | 'unknown' | { readonly refused: string }> {
+  if (task.state === 'stopping' || task.state === 'finished') return 'running';
+  try {
+    const context = { actor: `user:${task.ownerId}`, requestId: task.requestId };
+    return await parts.coder.ensureRunning(task.workspaceId, context);
+  } catch (error) {
+    parts.log.warn({ error, taskId: task.id }, 'cannot ask whether a workspace runs');
+    return 'unknown';
+  }
 }
 
 async function lockedTurn(tx: Transaction, parts: AttemptParts, ref: AttemptRef): Promise<Turn> {
@@ -175,7 +195,9 @@ async function whileLeased(
   attempt: AttemptRecord,
 ): Promise<Turn> {
   const now = parts.clock.now().getTime();
-  const leaseLeftMs = (attempt.leaseUntil?.getTime() ?? now) - now;
+  // After a restart the bridges come back first: their heartbeats could not arrive while nobody listened.
+  const leaseEnd = Math.max(attempt.leaseUntil?.getTime() ?? now, parts.aliveSince.getTime() + timing.leaseMs);
+  const leaseLeftMs = leaseEnd - now;
   if (leaseLeftMs <= 0)
     return settle(tx, parts, task, failure('BridgeLost', 'The bridge stopped sending heartbeats.', true));
   if (task.state === 'stopping') {
@@ -187,7 +209,7 @@ async function whileLeased(
   const { nextDueAt } = await parts.approvals.expireDue(tx, task.id);
   const activeLeftMs = activeDeadline(task, attempt, now) - now;
   if (activeLeftMs <= 0) {
-    await askToStop(tx, parts.clock, task, 'Timeout');
+    await askToStop(tx, parts, task, 'Timeout', { actor: 'service', requestId: null });
     return wait(Math.min(stopGraceMs, leaseLeftMs));
   }
   return wait(Math.min(leaseLeftMs, activeLeftMs, nextDueAt === null ? leaseLeftMs : nextDueAt.getTime() - now));
@@ -200,11 +222,29 @@ function activeDeadline(task: TaskRecord, attempt: AttemptRecord, now: number): 
 }
 
 /** Moves a running task to `stopping` and sends the command; the bridge answers with its receipt. */
-export async function askToStop(tx: Transaction, clock: Clock, task: TaskRecord, reason: Reason): Promise<void> {
-  const now = clock.now();
-  await changeTask(tx, task.id, { state: 'stopping', reason, stop_reason: reason, stop_requested_at: now });
+export async function askToStop(
+  tx: Transaction,
+  parts: Pick<SettleParts, 'clock' | 'audit' | 'gateway'>,
+  task: TaskRecord,
+  reason: Reason,
+  by: { actor: string; requestId: string | null },
+): Promise<void> {
+  const now = parts.clock.now();
+  await moveTask(tx, task, 'stopping', { reason, stop_reason: reason, stop_requested_at: now });
+  await endModelCalls(tx, parts.gateway, task.id);
+  await parts.audit.append(tx, {
+    actor: by.actor,
+    action: 'task.stop_requested',
+    target: { type: 'task', id: task.id },
+    outcome: 'success',
+    ownerId: task.ownerId,
+    organizationId: task.organizationId,
+    workspaceId: task.workspaceId,
+    requestId: by.requestId,
+    data: { attempt: task.attempt, state: task.state, reason },
+  });
   await appendEvent(tx, { taskId: task.id, attempt: task.attempt, type: 'task.stopping', at: now, data: { reason } });
-  await sendToBridge(tx, clock, task.workspaceId, 'stop', { task_id: task.id, attempt: task.attempt, reason });
+  await sendToBridge(tx, parts.clock, task.workspaceId, 'stop', { task_id: task.id, attempt: task.attempt, reason });
 }
 
 async function settle(tx: Transaction, parts: AttemptParts, task: TaskRecord, evidence: Evidence): Promise<Turn> {

@@ -13,6 +13,8 @@ export interface Judged {
   readonly evidence: Evidence;
   /** Why somebody or a limit asked for the end, if so. */
   readonly stopReason: Reason | null;
+  /** Whether the submitter asked for a verify command. */
+  readonly isVerifyAsked: boolean;
 }
 
 type Rule = (judged: Judged) => Verdict | null;
@@ -29,7 +31,11 @@ const lastingStatuses: readonly number[] = [400, 401, 402, 403, 404, 413, 422];
 
 /** Read from top to bottom; the first rule that speaks decides. */
 const rules: readonly (readonly [name: string, rule: Rule])[] = [
-  ['stopped on request', ({ evidence, stopReason }) => stopReason && judgeStop(evidence, stopReason)],
+  [
+    'stopped on request, unless its turn had ended by itself before',
+    ({ evidence, stopReason }) =>
+      stopReason && (evidence.stop || !endedByItself(evidence)) ? judgeStop(evidence, stopReason) : null,
+  ],
   [
     'the bridge could not do its part',
     ({ evidence: { failure } }) => failure && failed(failure.reason, failure.message, failure.retryable),
@@ -70,6 +76,18 @@ const rules: readonly (readonly [name: string, rule: Rule])[] = [
         : null,
   ],
   [
+    'the verify command did not run',
+    ({ evidence, isVerifyAsked }) =>
+      isVerifyAsked && evidence.verify === null ? failed('VerifyFailed', 'The verify command did not run.') : null,
+  ],
+  [
+    'the work was not committed',
+    ({ evidence }) =>
+      evidence.diff.files > 0 && evidence.commit === null
+        ? failed('AgentError', 'Files were changed, but nothing was committed.')
+        : null,
+  ],
+  [
     'something was refused and nothing proves the work is whole',
     ({ evidence }) =>
       evidence.rejected_asks > 0 && evidence.verify === null
@@ -94,6 +112,9 @@ export function judge(judged: Judged): Verdict {
   }
   return { outcome: 'succeeded', reason: null, message: null, retryable: false };
 }
+
+const endedByItself = (evidence: Evidence): boolean =>
+  evidence.failure === null && evidence.last_message?.finish === 'stop';
 
 function judgeStop(evidence: Evidence, stopReason: Reason): Verdict {
   if (!evidence.stop || evidence.stop.processes_left > 0 || evidence.stop.tokens_after_stop > 0)

@@ -49,7 +49,7 @@ export const migrations: Record<string, Migration> = {
           unique (workflow_id, step_id),
           check ((state = 'finished') = (outcome is not null))
         )`.execute(db);
-      await sql`create index on outrigger.task (run_at) where state = 'queued'`.execute(db);
+      await sql`create index on outrigger.task (workspace_id, run_at) where state = 'queued'`.execute(db);
       await sql`create index on outrigger.task (workspace_id, state) where state not in ('finished', 'queued')`.execute(
         db,
       );
@@ -75,6 +75,7 @@ export const migrations: Record<string, Migration> = {
           primary key (task_id, number)
         )`.execute(db);
       await sql`create index on outrigger.attempt (workspace_id) where state in ('offered', 'leased')`.execute(db);
+      await sql`create index on outrigger.attempt (created_at) where state <> 'settled'`.execute(db);
       await sql`
         create table outrigger.task_event (
           task_id uuid not null references outrigger.task (id),

@@ -3,10 +3,10 @@ import type { Approvals } from '../approvals/approvals.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { Transaction } from '../platform/database.ts';
+import { notify, type Transaction } from '../platform/database.ts';
 import { judge, type Verdict } from './judge.ts';
 import { appendEvent } from './task-events.ts';
-import { changeAttempt, changeTask } from './task-store.ts';
+import { changeAttempt, moveTask } from './task-store.ts';
 import { retryDelay, type TaskRecord } from './task.ts';
 
 /** Somebody in the engine who should look again, once the transaction has committed. */
@@ -21,9 +21,35 @@ export type FinishedHook = (tx: Transaction, task: TaskRecord) => Promise<readon
 export interface SettleParts {
   readonly audit: AuditLog;
   readonly approvals: Approvals;
-  readonly gateway: Pick<Gateway, 'revokeTaskTokens' | 'usageOf'>;
+  readonly gateway: Pick<Gateway, 'revokeTaskTokens' | 'usageOf' | 'hasReachedCallLimit'>;
   readonly clock: Clock;
   readonly onFinished: FinishedHook;
+}
+
+/** Channel on which a task id says: end the model calls you have open for it. */
+export const endCallsChannel = 'outrigger_end_calls';
+
+/** No call can begin any more, and those open in any process end once the transaction has committed. */
+export async function endModelCalls(
+  tx: Transaction,
+  gateway: Pick<Gateway, 'revokeTaskTokens'>,
+  taskId: string,
+): Promise<void> {
+  await gateway.revokeTaskTokens(tx, taskId);
+  await notify(tx, endCallsChannel, taskId);
+}
+
+/** The verdict on evidence; a failure behind which the ceiling of model calls stands is named after it. */
+async function judgeAttempt(
+  tx: Transaction,
+  gateway: SettleParts['gateway'],
+  task: TaskRecord,
+  evidence: Evidence,
+): Promise<Verdict> {
+  const verdict = judge({ evidence, stopReason: task.stopReason, isVerifyAsked: task.verify !== null });
+  if (verdict.outcome !== 'failed' || !(await gateway.hasReachedCallLimit(tx, task.id, task.attempt))) return verdict;
+  const message = 'The attempt used up the model calls it may make.';
+  return { outcome: 'failed', reason: 'BudgetExceeded', message, retryable: false };
 }
 
 /**
@@ -38,8 +64,8 @@ export async function settleAttempt(
 ): Promise<readonly Wake[]> {
   const { clock, gateway, approvals } = parts;
   const now = clock.now();
-  const verdict = judge({ evidence, stopReason: task.stopReason });
-  await gateway.revokeTaskTokens(tx, task.id);
+  const verdict = await judgeAttempt(tx, gateway, task, evidence);
+  await endModelCalls(tx, gateway, task.id);
   await approvals.withdraw(tx, task.id);
   await changeAttempt(tx, task.id, task.attempt, {
     state: 'settled',
@@ -62,8 +88,7 @@ async function retry(
 ): Promise<readonly Wake[]> {
   const now = parts.clock.now();
   const runAt = new Date(now.getTime() + retryDelay(task.retryDelayMs, task.attempt));
-  await changeTask(tx, task.id, {
-    state: 'queued',
+  await moveTask(tx, task, 'queued', {
     reason: verdict.reason,
     message: verdict.message,
     run_at: runAt,
@@ -100,8 +125,7 @@ export async function finishTask(
 ): Promise<readonly Wake[]> {
   const now = parts.clock.now();
   const usage = await parts.gateway.usageOf(tx, task.id);
-  await changeTask(tx, task.id, {
-    state: 'finished',
+  await moveTask(tx, task, 'finished', {
     outcome: verdict.outcome,
     reason: verdict.reason,
     message: verdict.message,

@@ -1,10 +1,11 @@
 import type { AuditLog } from '../audit/audit-log.ts';
-import type { Database } from '../platform/database.ts';
+import type { TaskState } from '../../modules/contract.ts';
+import type { Database, Transaction } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
 import { ServiceError, notFound } from '../platform/errors.ts';
 import { askToStop } from './attempt.ts';
 import { finishTask, type SettleParts, type Wake } from './settle.ts';
-import { lockTask } from './task-store.ts';
+import { lockTask, readAttempt } from './task-store.ts';
 import { attemptWorkflowId, lookTopic, type TaskRecord } from './task.ts';
 
 export interface StopParts extends SettleParts {
@@ -25,37 +26,34 @@ export async function stopTask(
   actorId: string,
   requestId: string,
 ): Promise<TaskRecord> {
+  const by = { actor: `user:${actorId}`, requestId };
   const { task, wakes } = await parts.database.transaction(async (tx) => {
     const current = await lockTask(tx, taskId);
     if (!current) throw notFound(`Task '${taskId}'`);
     const wakes: Wake[] = [];
     if (current.state === 'finished' && current.outcome !== 'stopped' && current.outcome !== 'canceled')
       throw alreadyFinished(current);
-    if (current.state !== 'finished' && current.state !== 'stopping') {
-      await parts.audit.append(tx, {
-        actor: `user:${actorId}`,
-        action: 'task.stop_requested',
-        target: { type: 'task', id: taskId },
-        outcome: 'success',
-        ownerId: current.ownerId,
-        organizationId: current.organizationId,
-        workspaceId: current.workspaceId,
-        requestId,
-        data: { attempt: current.attempt, state: current.state },
-      });
-      if (current.state === 'queued' || current.state === 'blocked' || current.state === 'parked') {
-        const verdict = { outcome: 'canceled' as const, reason: 'UserStopped' as const, message: null };
-        wakes.push(...(await finishTask(tx, parts, current, current.evidence, verdict, `user:${actorId}`)));
-      } else {
-        await askToStop(tx, parts.clock, current, 'UserStopped');
-        wakes.push({ workflowId: attemptWorkflowId(taskId, current.attempt), topic: lookTopic });
-      }
+    if (await isOver(tx, current)) return { task: current, wakes };
+    if (waitsForAdmission.includes(current.state)) {
+      const verdict = { outcome: 'canceled' as const, reason: 'UserStopped' as const, message: null };
+      wakes.push(...(await finishTask(tx, parts, current, current.evidence, verdict, by.actor)));
+    } else {
+      await askToStop(tx, parts, current, 'UserStopped', by);
+      wakes.push({ workflowId: attemptWorkflowId(taskId, current.attempt), topic: lookTopic });
     }
     return { task: (await lockTask(tx, taskId)) ?? current, wakes };
   });
   for (const wake of wakes)
     await parts.engine.signal(wake.workflowId, wake.topic, {}, `stop:${taskId}:${wake.workflowId}`);
   return task;
+}
+
+const waitsForAdmission: readonly TaskState[] = ['queued', 'blocked', 'parked'];
+
+/** Already ended, being ended, or reported by its bridge: then its own result stands. */
+async function isOver(tx: Transaction, task: TaskRecord): Promise<boolean> {
+  if (task.state === 'finished' || task.state === 'stopping') return true;
+  return (await readAttempt(tx, task.id, task.attempt))?.state === 'reported';
 }
 
 const alreadyFinished = (task: TaskRecord): ServiceError =>

@@ -2,7 +2,8 @@ import type { Database } from '../platform/database.ts';
 import type { Engine, EngineStatus } from '../platform/engine.ts';
 import type { Logger } from '../platform/logger.ts';
 import { settleAttempt, type SettleParts } from './settle.ts';
-import { lockTask, readAttempt, type TaskTables } from './task-store.ts';
+import type { TaskTables } from './task-rows.ts';
+import { lockTask, readAttempt } from './task-store.ts';
 import { attemptWorkflowId, failedEvidence } from './task.ts';
 
 /** The engine's words for "nobody will take another turn". */

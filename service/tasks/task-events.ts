@@ -1,5 +1,6 @@
 import { limits, type TaskEvent, type TaskEventType } from '../../modules/contract.ts';
 import { notify, type Database, type Transaction } from '../platform/database.ts';
+import { storableJson } from '../platform/storable.ts';
 
 /** Channel on which a task id says: there are new events. */
 export const eventChannel = 'outrigger_task_event';
@@ -50,8 +51,7 @@ export async function appendEvent(tx: Transaction, event: NewEvent): Promise<num
 }
 
 function bounded(data: Readonly<Record<string, unknown>>): string {
-  // Postgres refuses U+0000 inside jsonb.
-  const text = JSON.stringify(data).replaceAll('\\u0000', '');
+  const text = storableJson(data);
   const bytes = Buffer.byteLength(text);
   return bytes <= limits.eventBytes ? text : JSON.stringify({ truncated: true, bytes });
 }

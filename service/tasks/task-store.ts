@@ -1,134 +1,8 @@
-import type { Selectable } from 'kysely';
-import type { Evidence, Profile, Reason, TaskOutcome, TaskState, Usage, Verify } from '../../modules/contract.ts';
+import type { Evidence, Reason, TaskOutcome, TaskState, Usage } from '../../modules/contract.ts';
 import type { Database, Transaction } from '../platform/database.ts';
-import type { AttemptRecord, AttemptState, TaskRecord } from './task.ts';
-
-interface TaskTable {
-  id: string;
-  agent: string;
-  type: string;
-  action: string;
-  title: string;
-  prompt: string;
-  payload: unknown;
-  owner_id: string;
-  owner_name: string;
-  commit_identity: unknown;
-  organization_id: string;
-  organization_name: string;
-  workspace_id: string;
-  workspace_name: string;
-  workflow_id: string | null;
-  step_id: string | null;
-  profile: Profile;
-  model: string;
-  verify: unknown;
-  branch: string;
-  base_commits: unknown;
-  priority: number;
-  timeout_ms: number;
-  max_attempts: number;
-  retry_delay_ms: number;
-  state: TaskState;
-  outcome: TaskOutcome | null;
-  reason: Reason | null;
-  message: string | null;
-  attempt: number;
-  run_at: Date;
-  session_id: string | null;
-  event_seq: number;
-  stop_reason: Reason | null;
-  stop_requested_at: Date | null;
-  request_id: string | null;
-  submitted_at: Date;
-  started_at: Date | null;
-  finished_at: Date | null;
-  evidence: unknown;
-  usage: unknown;
-}
-
-interface AttemptTable {
-  task_id: string;
-  number: number;
-  workspace_id: string;
-  state: AttemptState;
-  prepare_until: Date;
-  lease_generation: number | null;
-  lease_until: Date | null;
-  last_source_seq: number;
-  waiting_since: Date | null;
-  waited_ms: number;
-  evidence: unknown;
-  outcome: TaskOutcome | null;
-  reason: Reason | null;
-  created_at: Date;
-  leased_at: Date | null;
-  settled_at: Date | null;
-}
-
-export interface TaskTables {
-  task: TaskTable;
-  attempt: AttemptTable;
-}
-
-const taskFromRow = (row: Selectable<TaskTable>): TaskRecord => ({
-  id: row.id,
-  agent: row.agent,
-  type: row.type,
-  action: row.action,
-  title: row.title,
-  prompt: row.prompt,
-  payload: row.payload,
-  ownerId: row.owner_id,
-  ownerName: row.owner_name,
-  commitIdentity: row.commit_identity as TaskRecord['commitIdentity'],
-  organizationId: row.organization_id,
-  organizationName: row.organization_name,
-  workspaceId: row.workspace_id,
-  workspaceName: row.workspace_name,
-  workflowId: row.workflow_id,
-  stepId: row.step_id,
-  profile: row.profile,
-  model: row.model,
-  verify: row.verify as Verify | null,
-  branch: row.branch,
-  baseCommits: row.base_commits as readonly string[],
-  priority: row.priority,
-  timeoutMs: row.timeout_ms,
-  maxAttempts: row.max_attempts,
-  retryDelayMs: row.retry_delay_ms,
-  state: row.state,
-  outcome: row.outcome,
-  reason: row.reason,
-  message: row.message,
-  attempt: row.attempt,
-  runAt: row.run_at,
-  sessionId: row.session_id,
-  eventSeq: row.event_seq,
-  stopReason: row.stop_reason,
-  stopRequestedAt: row.stop_requested_at,
-  requestId: row.request_id,
-  submittedAt: row.submitted_at,
-  startedAt: row.started_at,
-  finishedAt: row.finished_at,
-  evidence: row.evidence as Evidence | null,
-  usage: row.usage as Usage | null,
-});
-
-const attemptFromRow = (row: Selectable<AttemptTable>): AttemptRecord => ({
-  taskId: row.task_id,
-  number: row.number,
-  workspaceId: row.workspace_id,
-  state: row.state,
-  prepareUntil: row.prepare_until,
-  leaseGeneration: row.lease_generation,
-  leaseUntil: row.lease_until,
-  lastSourceSeq: row.last_source_seq,
-  waitingSince: row.waiting_since,
-  waitedMs: row.waited_ms,
-  evidence: row.evidence as Evidence | null,
-  leasedAt: row.leased_at,
-});
+import { storableJson, storableText } from '../platform/storable.ts';
+import { attemptFromRow, taskFromRow, type TaskTables } from './task-rows.ts';
+import { moves, type AttemptRecord, type AttemptState, type TaskRecord } from './task.ts';
 
 export type NewTask = Omit<
   TaskRecord,
@@ -155,11 +29,11 @@ export async function insertTask(tx: Transaction, task: NewTask): Promise<void> 
       type: task.type,
       action: task.action,
       title: task.title,
-      prompt: task.prompt,
-      payload: JSON.stringify(task.payload),
+      prompt: storableText(task.prompt),
+      payload: storableJson(task.payload),
       owner_id: task.ownerId,
       owner_name: task.ownerName,
-      commit_identity: JSON.stringify(task.commitIdentity),
+      commit_identity: storableJson(task.commitIdentity),
       organization_id: task.organizationId,
       organization_name: task.organizationName,
       workspace_id: task.workspaceId,
@@ -168,9 +42,9 @@ export async function insertTask(tx: Transaction, task: NewTask): Promise<void> 
       step_id: task.stepId,
       profile: task.profile,
       model: task.model,
-      verify: task.verify === null ? null : JSON.stringify(task.verify),
+      verify: task.verify === null ? null : storableJson(task.verify),
       branch: task.branch,
-      base_commits: JSON.stringify(task.baseCommits),
+      base_commits: storableJson(task.baseCommits),
       priority: task.priority,
       timeout_ms: task.timeoutMs,
       max_attempts: task.maxAttempts,
@@ -231,6 +105,17 @@ export interface TaskChange {
   readonly usage?: Usage;
 }
 
+/** Moves a task to another state as the table in `task.ts` allows; anything else is a bug of ours. */
+export async function moveTask(
+  tx: Transaction,
+  task: Pick<TaskRecord, 'id' | 'state'>,
+  state: TaskState,
+  change: Omit<TaskChange, 'state'> = {},
+): Promise<void> {
+  if (!moves[task.state].includes(state)) throw new Error(`Task ${task.id} cannot go from ${task.state} to ${state}.`);
+  await changeTask(tx, task.id, { ...change, state });
+}
+
 export async function changeTask(tx: Transaction, id: string, change: TaskChange): Promise<void> {
   const { evidence, usage, ...plain } = change;
   await tx
@@ -238,8 +123,8 @@ export async function changeTask(tx: Transaction, id: string, change: TaskChange
     .updateTable('task')
     .set({
       ...plain,
-      ...(evidence === undefined ? {} : { evidence: toJson(evidence) }),
-      ...(usage === undefined ? {} : { usage: toJson(usage) }),
+      ...(evidence === undefined ? {} : { evidence: evidence === null ? null : storableJson(evidence) }),
+      ...(usage === undefined ? {} : { usage: storableJson(usage) }),
     })
     .where('id', '=', id)
     .execute();
@@ -269,7 +154,10 @@ export async function changeAttempt(
   await tx
     .as<TaskTables>()
     .updateTable('attempt')
-    .set({ ...plain, ...(evidence === undefined ? {} : { evidence: toJson(evidence) }) })
+    .set({
+      ...plain,
+      ...(evidence === undefined ? {} : { evidence: evidence === null ? null : storableJson(evidence) }),
+    })
     .where('task_id', '=', taskId)
     .where('number', '=', number)
     .execute();
@@ -342,7 +230,9 @@ export async function lockAttemptsOfWorkspace(
     .select(['task_id', 'number'])
     .where('workspace_id', '=', workspaceId)
     .where('state', 'in', ['offered', 'leased'])
+    // One order for everybody, so that two claims never wait for each other.
     .orderBy('created_at')
+    .orderBy('task_id')
     .execute();
   const found: { task: TaskRecord; attempt: AttemptRecord }[] = [];
   for (const { task_id: taskId, number } of open) {
@@ -352,7 +242,3 @@ export async function lockAttemptsOfWorkspace(
   }
   return found;
 }
-
-// Postgres refuses U+0000 inside jsonb.
-const toJson = (value: unknown): string | null =>
-  value === null ? null : JSON.stringify(value).replaceAll('\\u0000', '');

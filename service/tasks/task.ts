@@ -69,8 +69,6 @@ export const moves: Readonly<Record<TaskState, readonly TaskState[]>> = {
   finished: [],
 };
 
-export const canMove = (from: TaskState, to: TaskState): boolean => moves[from].includes(to);
-
 /** States in which an attempt holds a place in its workspace. */
 export const activeStates: readonly TaskState[] = ['starting', 'running', 'waiting', 'stopping'];
 
@@ -95,8 +93,11 @@ export interface AttemptRecord {
   readonly leasedAt: Date | null;
 }
 
-/** Waits before attempt 2, 3, …: `retryDelayMs` × 4 each time. */
-export const retryDelay = (retryDelayMs: number, attempt: number): number => retryDelayMs * 4 ** (attempt - 1);
+const longestRetryDelayMs = 3_600_000;
+
+/** Waits before attempt 2, 3, …: `retryDelayMs` × 4 each time, at most an hour. */
+export const retryDelay = (retryDelayMs: number, attempt: number): number =>
+  Math.min(retryDelayMs * 4 ** (attempt - 1), longestRetryDelayMs);
 
 /** Durable function of an attempt in the engine. */
 export const attemptWorkflow = 'attempt';
@@ -104,12 +105,20 @@ export const attemptWorkflowId = (taskId: string, attempt: number): string => `$
 /** Topic on which an attempt is told to look at its row again. */
 export const lookTopic = 'look';
 
-export const branchFor = (name: string): string =>
-  names.branchPrefix +
-  name
-    .replace(/[^A-Za-z0-9._/-]+/g, '-')
-    .replace(/\.{2,}|\/{2,}|^[-./]+|[-./]+$/g, '-')
-    .replace(/^-+|-+$/g, '');
+/**
+ * A branch name made of free text; each part becomes one that git accepts.
+ *
+ * Source: git-check-ref-format(1)
+ */
+export const branchFor = (...parts: readonly string[]): string => names.branchPrefix + parts.map(branchPart).join('/');
+
+const branchPart = (text: string): string =>
+  text
+    .toLowerCase()
+    .replace(/[^a-z0-9_]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 60)
+    .replace(/-+$/, '') || 'work';
 
 /** Evidence of an attempt that could not report for itself. */
 export const failedEvidence = (failure: NonNullable<Evidence['failure']>): Evidence => ({

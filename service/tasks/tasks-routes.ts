@@ -5,7 +5,7 @@ import { callerOf, type Caller } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
 import { notFound, ServiceError } from '../platform/errors.ts';
 import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
-import { once } from '../platform/idempotency.ts';
+import { once, replay, type IdempotencyRequest, type StoredAnswer } from '../platform/idempotency.ts';
 import type { EventStream } from './event-stream.ts';
 import { presentTask } from './present-task.ts';
 import { stopTask, type StopParts } from './stop-task.ts';
@@ -105,8 +105,25 @@ export function tasksRoutes(parts: TaskRouteParts): Route[] {
 
 async function submit(parts: TaskRouteParts, request: Request, response: Response): Promise<void> {
   const caller = callerOf(response);
-  const id = requestId(response);
-  const body = parse(taskBody, request.body, 'The task');
+  const key = request.get('Idempotency-Key');
+  const idempotency = { actor: caller.actor.id, route: 'POST opencode/tasks', key, body: request.body as unknown };
+  const answer =
+    (await replay(parts.database, idempotency)) ??
+    (await accept(parts, caller, request.body, requestId(response), idempotency));
+  parts.admitSoon();
+  const { id } = answer.body as { id: string };
+  response.status(answer.status).location(`/api/v2/agents/tasks/${id}`).json(answer.body);
+}
+
+/** Checks a task and stores it, or answers what the same request got first. */
+async function accept(
+  parts: TaskRouteParts,
+  caller: Caller,
+  given: unknown,
+  id: string,
+  idempotency: IdempotencyRequest,
+): Promise<StoredAnswer> {
+  const body = parse(taskBody, given, 'The task');
   const { action, language, prompt, context } = body.payload;
   if (body.type !== 'opencode') throw wrongType(body.type);
   const work = checkWork(parts.bounds, body.type, action, {
@@ -116,20 +133,12 @@ async function submit(parts: TaskRouteParts, request: Request, response: Respons
     payload: body.payload,
   });
   const workspace = await parts.authorize.workspace(caller, context.workspace_id, id);
-  const answer = await parts.database.transaction((tx) =>
-    once(
-      tx,
-      parts.clock,
-      { actor: caller.actor.id, route: 'POST opencode/tasks', key: request.get('Idempotency-Key'), body: request.body },
-      async () => {
-        const taskId = await submitTask(tx, parts, { work, workspace, submitter: submitterOf(caller), requestId: id });
-        return { status: 202, body: { id: taskId, status: 'queued' } };
-      },
-    ),
+  return parts.database.transaction((tx) =>
+    once(tx, parts.clock, idempotency, async () => {
+      const taskId = await submitTask(tx, parts, { work, workspace, submitter: submitterOf(caller), requestId: id });
+      return { status: 202, body: { id: taskId, status: 'queued' } };
+    }),
   );
-  parts.admitSoon();
-  const { id: taskId } = answer.body as { id: string };
-  response.status(answer.status).location(`/api/v2/agents/tasks/${taskId}`).json(answer.body);
 }
 
 const wrongType = (type: string): ServiceError =>

@@ -78,9 +78,21 @@ export const outputsUsed = (prompt: string): readonly string[] => [
   ...new Set([...prompt.matchAll(outputMark)].flatMap((match) => (match[1] === undefined ? [] : [match[1]]))),
 ];
 
-/** Puts the outputs of earlier steps into a prompt. */
-export const fillOutputs = (prompt: string, outputs: ReadonlyMap<string, string>): string =>
-  prompt.replace(outputMark, (_whole, id: string) => outputs.get(id) ?? '');
+const cutMark = '… [cut]';
+
+/** Puts the outputs of earlier steps into a prompt. Each is cut to its share of what fits into `maxBytes`. */
+export function fillOutputs(prompt: string, outputs: ReadonlyMap<string, string>, maxBytes: number): string {
+  const marks = [...prompt.matchAll(outputMark)].length;
+  const share = Math.floor(Math.max(0, maxBytes - Buffer.byteLength(prompt)) / Math.max(1, marks));
+  return prompt.replace(outputMark, (_whole, id: string) => cutTo(outputs.get(id) ?? '', share));
+}
+
+function cutTo(text: string, maxBytes: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= maxBytes) return text;
+  const kept = bytes.subarray(0, Math.max(0, maxBytes - Buffer.byteLength(cutMark))).toString('utf8');
+  return kept === '' ? '' : kept.replace(/\uFFFD$/, '') + cutMark;
+}
 
 const duplicateStep = (id: string): ServiceError =>
   new ServiceError('invalid', 'step_duplicate', `Two steps are called '${id}'. Give each step its own id.`);

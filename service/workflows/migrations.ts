@@ -17,6 +17,7 @@ export const migrations: Record<string, Migration> = {
           finished_at timestamptz
         )`.execute(db);
       await sql`create index on outrigger.workflow (owner_id, id desc)`.execute(db);
+      await sql`create index on outrigger.workflow (created_at) where outcome is null`.execute(db);
       await sql`
         create table outrigger.workflow_step (
           workflow_id uuid not null references outrigger.workflow (id),

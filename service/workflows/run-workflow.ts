@@ -1,3 +1,4 @@
+import { limits } from '../../modules/contract.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Transaction } from '../platform/database.ts';
@@ -107,6 +108,17 @@ async function cancelUnreachable(
       });
       if (!blocked) continue;
       await cancelStep(tx, workflow.id, step.stepId, now);
+      await parts.audit.append(tx, {
+        actor: 'service',
+        action: 'workflow_step.canceled',
+        target: { type: 'workflow', id: workflow.id },
+        outcome: 'failure',
+        ownerId: workflow.ownerId,
+        organizationId: step.workspace.organizationId,
+        workspaceId: step.workspace.id,
+        requestId: workflow.requestId,
+        data: { step_id: step.stepId },
+      });
       steps.set(step.stepId, { ...step, canceledAt: now });
       changed = true;
     }
@@ -123,14 +135,14 @@ async function startStep(
 ): Promise<void> {
   const outputs = new Map([...tasks].map(([id, task]) => [id, outputOf(task)]));
   await submitTask(tx, parts, {
-    work: { ...step.work, prompt: fillOutputs(step.work.prompt, outputs) },
+    work: { ...step.work, prompt: fillOutputs(step.work.prompt, outputs, limits.promptBytes) },
     submitter: { id: workflow.ownerId, name: workflow.ownerName, commitIdentity: workflow.commitIdentity },
     workspace: step.workspace,
     requestId: workflow.requestId,
     step: {
       workflowId: workflow.id,
       stepId: step.stepId,
-      branch: branchFor(`${workflow.name.toLowerCase()}-${workflow.id.slice(-8)}/${step.stepId}`),
+      branch: branchFor(`${workflow.name.slice(0, 40)}-${workflow.id.slice(-8)}`, step.stepId),
       baseCommits: baseCommitsOf(step, tasks),
     },
   });

@@ -1,6 +1,7 @@
 import type { WorkflowOutcome } from '../../modules/contract.ts';
 import type { CoderWorkspace } from '../coder/coder.ts';
 import type { Database, Transaction } from '../platform/database.ts';
+import { storableJson } from '../platform/storable.ts';
 import type { Work } from '../tasks/submit-task.ts';
 
 export interface StepRecord {
@@ -66,7 +67,7 @@ export async function insertWorkflow(
       name: workflow.name,
       owner_id: workflow.ownerId,
       owner_name: workflow.ownerName,
-      commit_identity: JSON.stringify(workflow.commitIdentity),
+      commit_identity: storableJson(workflow.commitIdentity),
       max_parallel: workflow.maxParallel,
       outcome: null,
       request_id: workflow.requestId,
@@ -82,9 +83,9 @@ export async function insertWorkflow(
         workflow_id: workflow.id,
         step_id: step.stepId,
         position: step.position,
-        depends_on: JSON.stringify(step.dependsOn),
-        work: JSON.stringify(step.work),
-        workspace: JSON.stringify(step.workspace),
+        depends_on: storableJson(step.dependsOn),
+        work: storableJson(step.work),
+        workspace: storableJson(step.workspace),
         canceled_at: null,
       })),
     )
@@ -141,6 +142,19 @@ export async function cancelStep(tx: Transaction, workflowId: string, stepId: st
 
 export async function finishWorkflow(tx: Transaction, id: string, outcome: WorkflowOutcome, now: Date): Promise<void> {
   await tx.as<Tables>().updateTable('workflow').set({ outcome, finished_at: now }).where('id', '=', id).execute();
+}
+
+export async function unfinishedWorkflowIds(database: Database, createdBefore: Date): Promise<readonly string[]> {
+  const rows = await database
+    .as<Tables>()
+    .selectFrom('workflow')
+    .select('id')
+    .where('outcome', 'is', null)
+    .where('created_at', '<', createdBefore)
+    .orderBy('created_at')
+    .limit(1_000)
+    .execute();
+  return rows.map((row) => row.id);
 }
 
 /** Ids of an owner's workflows, newest first. */

@@ -7,7 +7,7 @@ import type { Database } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
 import { notFound } from '../platform/errors.ts';
 import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
-import { once } from '../platform/idempotency.ts';
+import { once, replay, type StoredAnswer } from '../platform/idempotency.ts';
 import type { WorkBounds } from '../tasks/submit-task.ts';
 import { tasksOfWorkflow } from '../tasks/task-store.ts';
 import { checkWorkflow, submitWorkflow, workflowBody } from './submit-workflow.ts';
@@ -55,10 +55,11 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
       handler: async (request, response) => {
         const id = pathParameter(request, 'workflowId');
         const workflow = isUuid(id) ? await readWorkflow(parts.database, id) : null;
-        const workspaceId = workflow?.steps[0]?.workspace.id;
-        if (!workflow || workspaceId === undefined) throw notFound(`Workflow '${id}'`);
-        const thing = { what: `Workflow '${id}'`, ownerId: workflow.ownerId, workspaceId };
-        await parts.authorize.use(callerOf(response), thing, requestId(response));
+        if (!workflow) throw notFound(`Workflow '${id}'`);
+        for (const workspaceId of new Set(workflow.steps.map((step) => step.workspace.id))) {
+          const thing = { what: `Workflow '${id}'`, ownerId: workflow.ownerId, workspaceId };
+          await parts.authorize.use(callerOf(response), thing, requestId(response));
+        }
         response.json(await read(parts, id));
       },
     },
@@ -73,25 +74,19 @@ async function read(parts: WorkflowRouteParts, id: string) {
 
 async function submit(parts: WorkflowRouteParts, request: Request, response: Response): Promise<void> {
   const caller = callerOf(response);
-  const id = requestId(response);
-  const body = parse(workflowBody, request.body, 'The workflow');
-  const checked = await checkWorkflow(parts, caller, body, id);
-  const answer = await parts.database.transaction((tx) =>
-    once(
-      tx,
-      parts.clock,
-      {
-        actor: caller.actor.id,
-        route: 'POST agentzero/workflows',
-        key: request.get('Idempotency-Key'),
-        body: request.body,
-      },
-      async () => ({
+  const requested = requestId(response);
+  const key = request.get('Idempotency-Key');
+  const idempotency = { actor: caller.actor.id, route: 'POST agentzero/workflows', key, body: request.body as unknown };
+  const accept = async (): Promise<StoredAnswer> => {
+    const checked = await checkWorkflow(parts, caller, parse(workflowBody, request.body, 'The workflow'), requested);
+    return parts.database.transaction((tx) =>
+      once(tx, parts.clock, idempotency, async () => ({
         status: 201,
-        body: { id: await submitWorkflow(tx, parts, caller, checked, id), status: 'queued' },
-      }),
-    ),
-  );
-  const { id: workflowId } = answer.body as { id: string };
-  response.status(answer.status).location(`${base}/${workflowId}`).json(answer.body);
+        body: { id: await submitWorkflow(tx, parts, caller, checked, requested), status: 'queued' },
+      })),
+    );
+  };
+  const answer = (await replay(parts.database, idempotency)) ?? (await accept());
+  const { id } = answer.body as { id: string };
+  response.status(answer.status).location(`${base}/${id}`).json(answer.body);
 }

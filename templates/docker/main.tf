@@ -566,7 +566,7 @@ resource "docker_container" "opencode" {
     "/tmp" = "rw,exec,nosuid,nodev,size=1g,mode=1777"
   }
   user        = "1000:0"
-  working_dir = "/workspace"
+  working_dir = "/"
 
   capabilities {
     drop = ["ALL"]

@@ -5,6 +5,7 @@ import { pendingOfTask } from '../../service/approvals/approval-store.ts';
 import { makeApprovals } from '../../service/approvals/approvals.ts';
 import { makeAuditLog } from '../../service/audit/audit-log.ts';
 import type { BridgeHandlers, BridgeIdentity } from '../../service/bridge/bridge.ts';
+import { saveRegistration } from '../../service/bridge/bridge-store.ts';
 import type { CoderWorkspace } from '../../service/coder/coder.ts';
 import { makeGateway } from '../../service/gateway/gateway.ts';
 import { loadPrices } from '../../service/gateway/prices.ts';
@@ -12,7 +13,8 @@ import type { EnqueueRequest } from '../../service/platform/engine.ts';
 import { silentLogger } from '../../service/platform/logger.ts';
 import { makeAdmission, type Admission } from '../../service/tasks/admit.ts';
 import { takeTurn, type AttemptParts, type Turn } from '../../service/tasks/attempt.ts';
-import { makeApprovalHook, makeLeaseHandlers } from '../../service/tasks/leases.ts';
+import { makeApprovalHook } from '../../service/tasks/asks.ts';
+import { makeLeaseHandlers } from '../../service/tasks/leases.ts';
 import { checkWork, submitTask, taskBody } from '../../service/tasks/submit-task.ts';
 import { lockTask, readTask } from '../../service/tasks/task-store.ts';
 import type { TaskRecord } from '../../service/tasks/task.ts';
@@ -32,7 +34,11 @@ export interface TasksRoom {
   readonly admission: Admission;
   readonly bridge: BridgeIdentity;
   /** What Coder says when a turn asks whether the workspace runs. */
-  workspaceIs: 'running' | 'starting' | { refused: string };
+  workspaceIs: 'running' | 'starting' | 'unreachable' | { refused: string };
+  /** A newer registration of the same workspace. */
+  registerAgain(): Promise<void>;
+  /** As if the process had just started. */
+  startedAgain(): void;
   submit(change?: Record<string, unknown>, workspaceId?: string): Promise<string>;
   turn(taskId: string, attempt: number): Promise<Turn>;
   task(taskId: string): Promise<TaskRecord>;
@@ -89,6 +95,24 @@ export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Pr
     ownerId: randomUUID(),
     organizationId: randomUUID(),
   };
+  let aliveSince = new Date(0);
+  const register = (): Promise<unknown> =>
+    database.transaction((tx) =>
+      saveRegistration(tx, clock.now(), {
+        request: {
+          workspace_id: bridge.workspaceId,
+          agent_id: randomUUID(),
+          version: 'test',
+          protocol_version: 1,
+          capabilities: [],
+        },
+        ownerId: bridge.ownerId,
+        organizationId: bridge.organizationId,
+        tokenHash: randomBytes(32),
+        tokenExpiresAt: new Date(clock.now().getTime() + 3_600_000),
+      }),
+    );
+  await register();
   const parts: AttemptParts = {
     database,
     audit,
@@ -97,8 +121,16 @@ export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Pr
     clock,
     log: silentLogger,
     onFinished: () => Promise.resolve([]),
+    get aliveSince() {
+      return aliveSince;
+    },
     admit: () => Promise.resolve(),
-    coder: { ensureRunning: () => Promise.resolve(room.workspaceIs) },
+    coder: {
+      ensureRunning: () =>
+        room.workspaceIs === 'unreachable'
+          ? Promise.reject(new Error('Coder is away'))
+          : Promise.resolve(room.workspaceIs),
+    },
   };
   const handlers = makeLeaseHandlers({ database, engine, audit, approvals, gateway, clock });
   const bounds = {
@@ -147,6 +179,12 @@ export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Pr
       return database.transaction((tx) =>
         submitTask(tx, { audit, clock }, { work, submitter, workspace, requestId: null }),
       );
+    },
+    async registerAgain() {
+      await register();
+    },
+    startedAgain() {
+      aliveSince = clock.now();
     },
     turn: (taskId, attempt) => takeTurn(parts, { task_id: taskId, attempt }),
     async task(taskId) {

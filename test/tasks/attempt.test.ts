@@ -62,6 +62,89 @@ describe('an attempt prepares its workspace', () => {
   });
 });
 
+describe('an attempt never hangs', () => {
+  it('gives up on its workspace at its deadline, also when Coder cannot be asked', async () => {
+    const id = await room.submit({ retry: { max: 2, backoff_seconds: 0 } });
+    await room.admission.admitNow();
+    room.workspaceIs = 'unreachable';
+
+    expect(await room.turn(id, 1)).toEqual({ done: false, waitMs: 2_000 });
+    room.clock.advance(minutes(10));
+    expect(await room.turn(id, 1)).toMatchObject({ done: true });
+    expect(await room.task(id)).toMatchObject({ state: 'queued', reason: 'WorkspaceStopped' });
+  });
+
+  it('gives bridges a lease’s time to come back after a start, before it calls them lost', async () => {
+    const lease = await room.leased();
+    room.clock.advance(minutes(3));
+    room.startedAgain();
+
+    expect(await room.turn(lease.task_id, 1)).toMatchObject({ done: false });
+    await room.handlers.heartbeat(room.bridge, [lease]);
+    room.clock.advance(44_000);
+    expect(await room.turn(lease.task_id, 1)).toMatchObject({ done: false });
+    room.clock.advance(2_000);
+    expect(await room.turn(lease.task_id, 1)).toMatchObject({ done: true });
+  });
+
+  it('takes text that Postgres does not: null characters, their escape, and halves of an emoji', async () => {
+    const lease = await room.leased();
+    const nasty = 'a\u0000b \\u0000 \ud83d end';
+    const at = new Date().toISOString();
+
+    await room.handlers.event(room.bridge, {
+      ...lease,
+      source_seq: 1,
+      type: 'message.text',
+      at,
+      data: { [nasty]: nasty },
+    });
+    await room.handlers.ask(room.bridge, {
+      ...lease,
+      ask_id: 'x',
+      kind: 'permission',
+      title: nasty,
+      detail: { nasty },
+    });
+    const evidence = goodEvidence({ last_message: { finish: 'stop', error: null, text: nasty } });
+    await room.handlers.result(room.bridge, { ...lease, evidence });
+    await room.turn(lease.task_id, 1);
+
+    expect((await room.task(lease.task_id)).evidence?.last_message?.text).toBe('a\ufffdb \\u0000 \ufffd end');
+  });
+});
+
+describe('S-21 an older registration may do nothing any more', () => {
+  it('refuses its events, results, asks and claims, and lets the newer one work', async () => {
+    const lease = await room.leased();
+    await room.registerAgain();
+    const at = new Date().toISOString();
+
+    await expect(
+      room.handlers.event(room.bridge, { ...lease, source_seq: 1, type: 'message.text', at, data: {} }),
+    ).rejects.toThrow(/no longer/);
+    await expect(room.handlers.result(room.bridge, { ...lease, evidence: goodEvidence() })).rejects.toThrow(
+      /no longer/,
+    );
+    await expect(room.handlers.claim(room.bridge, { slots: 1, holding: [] })).rejects.toThrow(/no longer/);
+    await expect(
+      room.handlers.ask(room.bridge, { ...lease, ask_id: 'x', kind: 'permission', title: 'x', detail: {} }),
+    ).rejects.toThrow(/no longer/);
+    expect((await room.task(lease.task_id)).state).toBe('starting');
+    const newer = { ...room.bridge, generation: 2 };
+    await room.handlers.heartbeat(newer, [lease]);
+    expect(await room.handlers.result(newer, { ...lease, evidence: goodEvidence() })).toEqual({ accepted: true });
+  });
+
+  it('refuses a bridge whose token has ended', async () => {
+    await room.submit();
+    await room.admission.admitNow();
+    room.clock.advance(3_600_001);
+
+    await expect(room.handlers.claim(room.bridge, { slots: 1, holding: [] })).rejects.toThrow(/no longer/);
+  });
+});
+
 describe('D8 S-44 a lost bridge', () => {
   it('fails the attempt as retryable when its lease ends, and never before', async () => {
     const { task_id: id } = await room.leased({ retry: { max: 3, backoff_seconds: 10 } });
@@ -231,6 +314,19 @@ describe('S-92 admission', () => {
     await room.admission.admitNow();
 
     expect((await room.task(first)).state).toBe('starting');
+  });
+
+  it('serves an idle workspace although another one has a thousand tasks waiting', async () => {
+    await room.data.database.pool.query('select 1');
+    for (let number = 0; number < 40; number += 1) await room.submit({ priority: 50 });
+    await room.data.database.pool.query(
+      `insert into task select (jsonb_populate_record(task, jsonb_build_object('id', gen_random_uuid()))).*
+         from task cross join generate_series(1, 25)`,
+    );
+    const elsewhere = await room.submit({}, randomUUID());
+
+    expect(await room.admission.admitNow()).toBe(2);
+    expect((await room.task(elsewhere)).state).toBe('starting');
   });
 
   it('never starts more than a workspace may hold, however many ask at once', async () => {

@@ -9,6 +9,7 @@ const good: Evidence = {
   failure: null,
   last_message: { finish: 'stop', error: null, text: 'Done.' },
   diff: { files: 2, additions: 10, deletions: 1 },
+  commit: 'a'.repeat(40),
 };
 const receipt = {
   stopped_at: '2026-01-01T00:00:00Z',
@@ -124,7 +125,16 @@ describe('D4 S-03 an outcome comes from evidence', () => {
       'StopUnproven',
       false,
     ],
-    ['a stop without a receipt is unproven', good, 'UserStopped', 'failed', 'StopUnproven', false],
+    [
+      'a stop without a receipt is unproven',
+      { ...good, last_message: null },
+      'UserStopped',
+      'failed',
+      'StopUnproven',
+      false,
+    ],
+    ['a turn that ended by itself before the stop keeps its outcome', good, 'UserStopped', 'succeeded', null, false],
+    ['changes that were not committed are no success', { ...good, commit: null }, null, 'failed', 'AgentError', false],
     [
       'tokens spent after the stop make it unproven',
       { ...good, stop: { ...receipt, tokens_after_stop: 5 } },
@@ -136,7 +146,14 @@ describe('D4 S-03 an outcome comes from evidence', () => {
   ];
 
   it.each(cases)('%s', (_title, evidence, stopReason, outcome, reason, retryable) => {
-    expect(judge({ evidence, stopReason })).toMatchObject({ outcome, reason, retryable });
+    expect(judge({ evidence, stopReason, isVerifyAsked: false })).toMatchObject({ outcome, reason, retryable });
+  });
+
+  it('asked for a verify command that never ran is no success', () => {
+    const judged = { evidence: good, stopReason: null };
+
+    expect(judge({ ...judged, isVerifyAsked: true })).toMatchObject({ outcome: 'failed', reason: 'VerifyFailed' });
+    expect(judge({ ...judged, isVerifyAsked: false })).toMatchObject({ outcome: 'succeeded' });
   });
 
   it('never repeats the provider’s own text', () => {
@@ -149,6 +166,8 @@ describe('D4 S-03 an outcome comes from evidence', () => {
       },
     };
 
-    expect(JSON.stringify(judge({ evidence: leaky, stopReason: null }))).not.toContain('sk-canary');
+    expect(JSON.stringify(judge({ evidence: leaky, stopReason: null, isVerifyAsked: false }))).not.toContain(
+      'sk-canary',
+    );
   });
 });

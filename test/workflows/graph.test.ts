@@ -79,7 +79,16 @@ describe('S-45 outputs of earlier steps', () => {
     const prompt = 'Use {{steps.backend.output}} and {{ steps.frontend.output }}.';
 
     expect(outputsUsed(prompt)).toEqual(['backend', 'frontend']);
-    expect(fillOutputs(prompt, new Map([['backend', 'B $& $1']]))).toBe('Use B $& $1 and .');
+    expect(fillOutputs(prompt, new Map([['backend', 'B $& $1']]), 1_000)).toBe('Use B $& $1 and .');
+  });
+
+  it('never lets outputs blow a prompt up beyond its limit', () => {
+    const prompt = '{{steps.a.output}}'.repeat(2_000);
+    const filled = fillOutputs(prompt, new Map([['a', 'ä'.repeat(32_768)]]), 262_144);
+
+    expect(Buffer.byteLength(filled)).toBeLessThanOrEqual(262_144);
+    expect(filled).toContain('[cut]');
+    expect(filled).not.toContain('\uFFFD');
   });
 
   it('knows every step that comes before one, also through others', () => {

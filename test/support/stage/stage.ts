@@ -96,7 +96,8 @@ export function makeStage(options: StageOptions): Stage {
       const opencode = join(place('tools'), 'opencode');
       if (!existsSync(opencode)) linkOrCopy(openCodeBinary(), opencode);
       bridge = processes.start('bridge', opencode, [join(root, 'dist', 'bridge.js')], {
-        cwd: place('workspace'),
+        // Not the workspace: the runtime preloads what a bunfig.toml of its directory names.
+        cwd: '/',
         log: join(place('logs'), 'bridge.log'),
         env: {
           ...inherited,
