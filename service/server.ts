@@ -5,7 +5,6 @@ import { approvalsRoutes } from './approvals/approvals-routes.ts';
 import { makeApprovals } from './approvals/approvals.ts';
 import { makeAuditLog } from './audit/audit-log.ts';
 import { auditRoutes } from './audit/audit-routes.ts';
-import { anchorPathIn } from './audit/anchor.ts';
 import { makeChainer } from './audit/chainer.ts';
 import { makeBridgeHub } from './bridge/hub.ts';
 import { forgetOldFrames } from './bridge/bridge-store.ts';
@@ -16,23 +15,19 @@ import type { Config } from './config.ts';
 import { makeGateway } from './gateway/gateway.ts';
 import { loadPrices } from './gateway/prices.ts';
 import { makeAuthorize } from './identity/authorize.ts';
-import { bearerOf, callerOf, makeIdentity, missingToken } from './identity/identity.ts';
-import { allMigrations } from './migrations.ts';
+import { callerOf, makeIdentity } from './identity/identity.ts';
 import type { Clock } from './platform/clock.ts';
 import { uuidv7 } from './platform/clock.ts';
-import { prepareDataDirectory } from './platform/data-directory.ts';
-import { openDatabase, type Database } from './platform/database.ts';
-import { startEmbeddedPostgres } from './platform/embedded-postgres.ts';
-import { createEngine, migrateEngine } from './platform/engine.ts';
-import { requestId, type Guard } from './platform/http.ts';
+import { createEngine } from './platform/engine.ts';
+import { requestId } from './platform/http.ts';
 import { forgetOldKeys } from './platform/idempotency.ts';
-import { loadOrCreateKeys, type Keys } from './platform/keys.ts';
 import { makeListener } from './platform/listener.ts';
 import type { Logger } from './platform/logger.ts';
-import { migrateDatabase } from './platform/migrate.ts';
 import { makeSeal } from './platform/seal.ts';
 import { healthRoutes } from './platform/health-routes.ts';
-import { makeWebServer, type GuardFunction } from './platform/web-server.ts';
+import { makeWebServer } from './platform/web-server.ts';
+import { openData, type Undo } from './server-data.ts';
+import { makeGuards } from './server-guards.ts';
 import { makeTemplateSecrets } from './secrets/template-secrets.ts';
 import { templateSecretRoutes } from './secrets/template-secret-routes.ts';
 import { makeAdmission } from './tasks/admit.ts';
@@ -71,7 +66,7 @@ const drainMs = 5_000;
 
 /** Builds every room, joins them and starts: database, migrations, engine, HTTP. Undone again if a part fails. */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const undo: (() => Promise<unknown>)[] = [];
+  const undo: Undo = [];
   try {
     return await build(options, undo);
   } catch (error) {
@@ -80,49 +75,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
 }
 
-interface OpenData {
-  readonly database: Database;
-  readonly keys: Keys;
-  readonly anchorPath: string;
-  /** Said once this process holds the data alone: only then may it stop a Postgres that it did not start. */
-  readonly own: () => void;
-}
-
-async function openData({ config, log }: ServiceOptions, undo: (() => Promise<unknown>)[]): Promise<OpenData> {
-  const directory = prepareDataDirectory(config.dataDir);
-  const keys = await loadOrCreateKeys({
-    directory: directory.keys,
-    keyring: config.keyring,
-    keyVersion: config.keyVersion,
-    auditSigningKey: config.auditSigningKey,
-    mayGenerate: !config.mayHaveReplicas,
-  });
-  let url = config.databaseUrl;
-  let isOurs = false;
-  if (url === undefined) {
-    const postgres = await startEmbeddedPostgres({ dataDir: directory.postgres, log });
-    // Another service may be running on it: `engine.start` refuses this one, which must not take it down.
-    undo.push(() => (isOurs || !postgres.adopted ? postgres.stop() : Promise.resolve()));
-    url = postgres.url;
-  }
-  const database = openDatabase({
-    url,
-    poolSize: 20,
-    onError: (error) => log.warn({ error: error.message }, 'database connection lost'),
-  });
-  undo.push(() => database.close());
-  await migrateDatabase({ database, migrations: allMigrations, migrateEngine: () => migrateEngine(database.url), log });
-  return {
-    database,
-    keys,
-    anchorPath: anchorPathIn(config.dataDir, config.databaseUrl),
-    own: () => {
-      isOurs = true;
-    },
-  };
-}
-
-async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]): Promise<Service> {
+async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   const { config, clock, log } = options;
   const { database, keys, anchorPath, own } = await openData(options, undo);
 
@@ -218,23 +171,8 @@ async function build(options: ServiceOptions, undo: (() => Promise<unknown>)[]):
   );
 
   let ready = false;
-  const guards: Record<Guard, GuardFunction> = {
-    open: () => Promise.resolve(),
-    proof: () => Promise.resolve(),
-    bridge: () => Promise.reject(missingToken()),
-    user: async (request, response) => {
-      const caller = await identity.authenticate(request, response);
-      response.locals['caller'] = caller;
-      response.locals['actor'] = caller.actor;
-    },
-    task: async (request, response) => {
-      const token = bearerOf(request);
-      if (token === undefined) throw missingToken();
-      response.locals['task'] = await gateway.authenticate(token);
-    },
-  };
   const web = makeWebServer({
-    guards,
+    guards: makeGuards(identity, gateway),
     clock,
     log,
     bodyLimitBytes: limits.jsonBodyBytes,

@@ -1,9 +1,10 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
+import { isUuid } from './clock.ts';
 import { httpStatus, ServiceError, type FieldError } from './errors.ts';
 
 /** How a caller proves who they are on a route. */
-export type Guard = 'open' | 'user' | 'bridge' | 'task' | 'proof';
+export type Guard = 'open' | 'user' | 'task' | 'proof';
 
 /** One route, declared as data: `server.ts` puts the guard before the handler. */
 export interface Route {
@@ -119,10 +120,54 @@ export function sendProblem(response: Response, error: unknown): void {
   response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
 }
 
-/** Query of every list: `limit` 1–200 (50), `cursor` as the last answer gave it. */
+/** Query of every list: `limit` 1–200 (50), `cursor` as the last answer gave it: a UUID. */
 export const listQuery = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.string().max(200).optional(),
+  cursor: z
+    .string()
+    .refine(isUuid, 'must be the next_cursor of the answer before; leave it out to begin at the newest')
+    .optional(),
 });
+
+/** Fewer levels than any schema of ours has are enough; more would overflow the stack of whoever walks them. */
+const maxDepth = 64;
+
+/** Refuses text that Postgres cannot store, in values and keys alike, and what is nested too deep. Throws `invalid`. */
+export function checkText(value: unknown, path: readonly string[] = []): void {
+  if (typeof value === 'string') return checkString(value, path);
+  if (typeof value !== 'object' || value === null) return;
+  if (path.length >= maxDepth)
+    throw refused(path.slice(0, 3), `is nested deeper than ${maxDepth} levels`, 'Send it flatter');
+  for (const [key, inner] of Object.entries(value)) {
+    checkString(key, path);
+    checkText(inner, [...path, key]);
+  }
+}
+
+function checkString(text: string, path: readonly string[]): void {
+  if (text.includes('\0')) throw refused(path, 'holds the character U+0000', 'Remove it');
+  if (/\p{Surrogate}/u.test(text)) throw refused(path, 'holds half of a surrogate pair', 'Send whole characters');
+}
+
+function refused(path: readonly string[], what: string, remedy: string): ServiceError {
+  const where = path.join('.') || '(body)';
+  return new ServiceError('invalid', 'invalid_request', `The request is not valid: ${where} ${what}. ${remedy}.`, {
+    errors: [{ path: where, message: what }],
+  });
+}
+
+/** What a body parser refused, as the caller's fault; any other error stays what it is. */
+export function asBodyFault(error: unknown): unknown {
+  const known = asServiceError(error);
+  if (known.kind !== 'internal') return known;
+  const status = error instanceof Error && 'status' in error ? Number(error.status) : 500;
+  if (status < 400 || status >= 500) return error;
+  return new ServiceError(
+    'invalid',
+    'unreadable_body',
+    'The body cannot be read as its headers say. Check Content-Encoding, Content-Length and what was sent.',
+    { cause: error },
+  );
+}
 
 export type { RequestHandler };

@@ -3,8 +3,8 @@ import type { TaskRecord } from './task.ts';
 const seconds = (from: Date | null, to: Date | null): number | null =>
   from && to ? (to.getTime() - from.getTime()) / 1_000 : null;
 
-/** A task as callers see it. The prompt is theirs; nothing here comes from another task. */
-export const presentTask = (task: TaskRecord) => ({
+/** A task in a list: what tells them apart and how they stand. */
+export const summarizeTask = (task: TaskRecord) => ({
   id: task.id,
   status: task.state,
   agent: task.agent,
@@ -17,8 +17,6 @@ export const presentTask = (task: TaskRecord) => ({
   message: task.message,
   attempt: task.attempt,
   max_attempts: task.maxAttempts,
-  prompt: task.prompt,
-  payload: task.payload,
   owner_id: task.ownerId,
   owner_name: task.ownerName,
   organization_id: task.organizationId,
@@ -28,7 +26,6 @@ export const presentTask = (task: TaskRecord) => ({
   step_id: task.stepId,
   profile: task.profile,
   model: task.model,
-  verify: task.verify,
   branch: task.branch,
   priority: task.priority,
   timeout_seconds: task.timeoutMs / 1_000,
@@ -39,6 +36,14 @@ export const presentTask = (task: TaskRecord) => ({
   started_at: task.startedAt?.toISOString() ?? null,
   finished_at: task.finishedAt?.toISOString() ?? null,
   duration_seconds: seconds(task.startedAt, task.finishedAt),
-  evidence: task.evidence,
   usage: task.usage,
+});
+
+/** A task as callers see it. The prompt is theirs; nothing here comes from another task. */
+export const presentTask = (task: TaskRecord) => ({
+  ...summarizeTask(task),
+  prompt: task.prompt,
+  payload: task.payload,
+  verify: task.verify,
+  evidence: task.evidence,
 });

@@ -7,7 +7,7 @@ import { notFound, ServiceError } from '../platform/errors.ts';
 import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { once, replay, type IdempotencyRequest, type StoredAnswer } from '../platform/idempotency.ts';
 import type { EventStream } from './event-stream.ts';
-import { presentTask } from './present-task.ts';
+import { presentTask, summarizeTask } from './present-task.ts';
 import { stopTask, type StopParts } from './stop-task.ts';
 import { checkWork, submitTask, taskBody, type Submitter, type WorkBounds } from './submit-task.ts';
 import { listTasks, readTask } from './task-store.ts';
@@ -49,7 +49,7 @@ export function tasksRoutes(parts: TaskRouteParts): Route[] {
       const ownerId = callerOf(response).actor.id;
       const items = await listTasks(parts.database, { ownerId, agent, workflowId, limit, cursor });
       response.json({
-        items: items.map(presentTask),
+        items: items.map(summarizeTask),
         next_cursor: items.length === limit ? (items.at(-1)?.id ?? null) : null,
       });
     };

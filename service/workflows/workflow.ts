@@ -79,6 +79,12 @@ export function presentWorkflow(workflow: WorkflowRecord, tasks: ReadonlyMap<str
   };
 }
 
+/** A workflow in a list: without the outputs of its steps. */
+export function summarizeWorkflow(workflow: WorkflowRecord, tasks: ReadonlyMap<string, TaskRecord>) {
+  const { steps, ...rest } = presentWorkflow(workflow, tasks);
+  return { ...rest, steps: steps.map(({ output: _output, changed_files: _files, ...step }) => step) };
+}
+
 const presentStep = (step: StepRecord, task: TaskRecord | undefined) => ({
   id: step.stepId,
   agent: step.work.agent,

@@ -10,9 +10,10 @@ import { listQuery, parse, pathParameter, requestId, type Route } from '../platf
 import { once, replay, type StoredAnswer } from '../platform/idempotency.ts';
 import type { WorkBounds } from '../tasks/submit-task.ts';
 import { tasksOfWorkflow } from '../tasks/task-store.ts';
+import type { TaskRecord } from '../tasks/task.ts';
 import { checkWorkflow, submitWorkflow, workflowBody } from './submit-workflow.ts';
-import { listWorkflowIds, readWorkflow } from './workflow-store.ts';
-import { presentWorkflow } from './workflow.ts';
+import { listWorkflowIds, readWorkflow, type WorkflowRecord } from './workflow-store.ts';
+import { presentWorkflow, summarizeWorkflow } from './workflow.ts';
 
 export interface WorkflowRouteParts {
   readonly database: Database;
@@ -43,7 +44,7 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
         const { limit, cursor } = parse(listQuery, request.query, 'The query');
         const ids = await listWorkflowIds(parts.database, { ownerId: callerOf(response).actor.id, limit, cursor });
         const items = [];
-        for (const id of ids) items.push(await read(parts, id));
+        for (const id of ids) items.push(await read(parts, id, summarizeWorkflow));
         response.json({ items, next_cursor: ids.length === limit ? (ids.at(-1) ?? null) : null });
       },
     },
@@ -60,16 +61,20 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
           const thing = { what: `Workflow '${id}'`, ownerId: workflow.ownerId, workspaceId };
           await parts.authorize.use(callerOf(response), thing, requestId(response));
         }
-        response.json(await read(parts, id));
+        response.json(await read(parts, id, presentWorkflow));
       },
     },
   ];
 }
 
-async function read(parts: WorkflowRouteParts, id: string) {
+async function read<Shape>(
+  parts: WorkflowRouteParts,
+  id: string,
+  present: (workflow: WorkflowRecord, tasks: ReadonlyMap<string, TaskRecord>) => Shape,
+): Promise<Shape> {
   const workflow = await readWorkflow(parts.database, id);
   if (!workflow) throw notFound(`Workflow '${id}'`);
-  return presentWorkflow(workflow, await tasksOfWorkflow(parts.database, id));
+  return present(workflow, await tasksOfWorkflow(parts.database, id));
 }
 
 async function submit(parts: WorkflowRouteParts, request: Request, response: Response): Promise<void> {

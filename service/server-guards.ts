@@ -1,0 +1,24 @@
+import type { Gateway } from './gateway/gateway.ts';
+import { bearerOf, missingToken, type Identity } from './identity/identity.ts';
+import type { Guard } from './platform/http.ts';
+import type { GuardFunction } from './platform/web-server.ts';
+
+/** What stands before each kind of route; who is calling is left on `response.locals`. */
+export const makeGuards = (
+  identity: Identity,
+  gateway: Pick<Gateway, 'authenticate'>,
+): Readonly<Record<Guard, GuardFunction>> => ({
+  open: () => Promise.resolve(),
+  // The route itself asks Coder whether the proof fits.
+  proof: () => Promise.resolve(),
+  user: async (request, response) => {
+    const caller = await identity.authenticate(request, response);
+    response.locals['caller'] = caller;
+    response.locals['actor'] = caller.actor;
+  },
+  task: async (request, response) => {
+    const token = bearerOf(request);
+    if (token === undefined) throw missingToken();
+    response.locals['task'] = await gateway.authenticate(token);
+  },
+});
