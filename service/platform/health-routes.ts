@@ -2,6 +2,9 @@ import type { Database } from './database.ts';
 import { ServiceError } from './errors.ts';
 import type { Route } from './http.ts';
 
+/** A database that says nothing for this long is as good as none. */
+const answerMs = 2_000;
+
 /** `/healthz`: this process lives. `/readyz`: it serves, and its database answers. */
 export function healthRoutes(parts: { database: Database; isReady: () => boolean }): Route[] {
   return [
@@ -22,7 +25,7 @@ export function healthRoutes(parts: { database: Database; isReady: () => boolean
       handler: async (_request, response) => {
         if (!parts.isReady()) throw notReady('it is starting or draining');
         try {
-          await parts.database.pool.query('select 1');
+          await answersInTime(parts.database);
         } catch (error) {
           throw notReady('its database does not answer', error);
         }
@@ -30,6 +33,21 @@ export function healthRoutes(parts: { database: Database; isReady: () => boolean
       },
     },
   ];
+}
+
+async function answersInTime(database: Database): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${answerMs} ms`)), answerMs);
+  });
+  const answer = database.pool.query('select 1');
+  // The loser of the race may still fail, with nobody left to hear it.
+  answer.catch(() => undefined);
+  try {
+    await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 const notReady = (why: string, cause?: unknown): ServiceError =>

@@ -1,11 +1,11 @@
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import type { AddressInfo, Socket } from 'node:net';
+import express, { type Express, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import helmet from 'helmet';
 import { pinoHttp } from 'pino-http';
 import { uuidv7, type Clock } from './clock.ts';
 import { notFound, ServiceError } from './errors.ts';
-import { asServiceError, sendProblem, type Guard, type Route } from './http.ts';
+import { asBodyFault, asServiceError, checkText, sendProblem, type Guard, type Route } from './http.ts';
 import type { Logger } from './logger.ts';
 
 /** Lets a request pass or throws; leaves who is calling on `response.locals`. */
@@ -32,6 +32,12 @@ const requestTimeoutMs = 120_000;
 /** Serves routes: id, log line, guard, body, handler, and every error as a problem document. */
 export function makeWebServer(parts: WebParts): WebServer {
   const server = createServer({ requestTimeout: requestTimeoutMs }, makeApp(parts) as never);
+  // Not the server's own list: that one forgets a socket when its connection is upgraded.
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   return {
     server,
     listen: (address) =>
@@ -47,7 +53,7 @@ export function makeWebServer(parts: WebParts): WebServer {
     close: (graceMs) =>
       new Promise((resolve) => {
         if (!server.listening) return resolve();
-        const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+        const cut = setTimeout(() => sockets.forEach((socket) => socket.destroy()), graceMs);
         server.close(() => {
           clearTimeout(cut);
           resolve();
@@ -73,7 +79,7 @@ function makeApp(parts: WebParts): Express {
   app.use(identifyRequest(parts.clock));
   app.use(requestLog(parts.log));
   app.use(helmet());
-  const json = express.json({ limit: parts.bodyLimitBytes, strict: true });
+  const json = readJson(parts.bodyLimitBytes);
   for (const route of parts.routes) {
     const guard = parts.guards[route.guard];
     app[route.method](
@@ -86,6 +92,22 @@ function makeApp(parts: WebParts): Express {
   app.use((request, _response, next) => next(notFound(`${request.method} ${request.path}`)));
   app.use(answerError(parts.log));
   return app;
+}
+
+/** Parses a JSON body and refuses, in it, in the query and in the path, what no room could store. */
+function readJson(limit: number): RequestHandler {
+  const parse = express.json({ limit, strict: true });
+  return (request, response, next) =>
+    parse(request, response, (error?: unknown) => {
+      if (error !== undefined) return next(asBodyFault(error));
+      try {
+        for (const part of [request.body, request.query, request.params]) checkText(part);
+      } catch (fault) {
+        // Thrown from here it would reach nobody: the parser calls back from an event of the socket.
+        return next(fault);
+      }
+      next();
+    });
 }
 
 const identifyRequest = (clock: Clock) => (request: Request, response: Response, next: NextFunction) => {
