@@ -6,7 +6,7 @@ import { interpolation } from '../modules/hcl/expressions.ts';
 import { OpenCodeSidecar } from '../modules/opencode/sidecar.ts';
 import { CoderProvider } from '../modules/providers/generated/coder/provider/index.ts';
 import { AdminVariables } from '../modules/workspace/admin-variables.ts';
-import { openCodeApp, outriggerApp } from '../modules/workspace/apps.ts';
+import { openCodeApp } from '../modules/workspace/apps.ts';
 import { cloneRepository } from '../modules/workspace/clone-repository.ts';
 import { WorkspaceParameters } from '../modules/workspace/parameters.ts';
 import { TemplateStack } from '../modules/workspace/template-stack.ts';
@@ -36,7 +36,6 @@ export class DockerTemplate extends TemplateStack {
     const agent = workspaceAgent(this, { context, arch: variables.arch });
     cloneRepository(this, agent, parameters);
     openCodeApp(this, agent);
-    outriggerApp(this, agent, context, variables.outriggerUrl);
 
     const workspace = new DockerWorkspace(this, { context, variables, parameters, agent });
     workspace.addSidecar(new OpenCodeSidecar());

@@ -328,16 +328,6 @@ resource "coder_app" "opencode" {
   slug         = "opencode"
 }
 
-resource "coder_app" "outrigger" {
-  display_name = "Outrigger"
-  icon         = "/icon/widgets.svg"
-  agent_id     = coder_agent.main.id
-  external     = true
-  order        = 2
-  slug         = "outrigger"
-  url          = "${var.outrigger_url}/workspace/${data.coder_workspace.me.id}"
-}
-
 resource "coder_metadata" "net" {
   count = data.coder_workspace.me.start_count
 

@@ -56,7 +56,7 @@ describe('S-62 An event and the change it describes', () => {
   );
 });
 
-describe('S-34 Reads', () => {
+describe('Reads (part of S-34)', () => {
   it('are written within a second without anybody waiting for them', async () => {
     world.audit.record(anEntry(0));
     expect(await count()).toBe(0);

@@ -46,7 +46,7 @@ const verify = (flags: readonly string[], environment: Record<string, string> = 
     );
   });
 
-describe('S-64 outrigger audit verify, on a database of one’s own', () => {
+describe('outrigger audit verify, on a database of one’s own (part of S-64)', () => {
   let world: AuditWorld;
   let ids: string[];
   beforeEach(async () => {
@@ -107,7 +107,7 @@ describe('S-64 outrigger audit verify, on a database of one’s own', () => {
   });
 });
 
-describe('S-64 outrigger audit verify says what to do', () => {
+describe('outrigger audit verify says what to do (part of S-64)', () => {
   const nowhere = 'postgres://root:CANARY@127.0.0.1:1/x';
 
   it('and ends with 2', async () => {
@@ -134,7 +134,7 @@ describe('S-64 outrigger audit verify says what to do', () => {
   });
 });
 
-describe('S-64 outrigger audit verify, on the embedded database', () => {
+describe('outrigger audit verify, on the embedded database (part of S-64)', () => {
   it('verifies while it runs, and when it is stopped, and leaves it as it was', async () => {
     const postgres = await startEmbeddedPostgres({ dataDir: join(folder, 'postgres') });
     try {

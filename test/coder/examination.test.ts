@@ -39,7 +39,7 @@ const comparable = (body: unknown): unknown =>
     JSON.stringify(body ?? null).replaceAll(/\d{4}-\d\d-\d\d[T ][\d:.]+( \+0000 UTC|Z)?/g, '<time>'),
   ) as unknown;
 
-describe('D21 the simulated Coder answers the recorded requests as Coder 2.36.0 did', () => {
+describe('the simulated Coder answers the recorded requests as Coder 2.36.0 did (part of D21)', () => {
   const examined = recordings.filter((recording) => !(recording.name in notSimulatedCases));
 
   it.each(examined.map((recording) => [recording.name, recording] as const))('%s', async (_name, recording) => {
@@ -65,7 +65,7 @@ describe('D21 the simulated Coder answers the recorded requests as Coder 2.36.0 
   });
 });
 
-describe('D21 what is simulated and what is not is written down', () => {
+describe('what is simulated and what is not is written down (part of D21)', () => {
   const nameOf = (route: { method: string; path: string }): string => `${route.method} ${route.path}`;
 
   it('simulates every route of our description, and no other', () => {

@@ -30,7 +30,7 @@ const statusOf = (act: Promise<unknown>): Promise<number> =>
 const as = (username: string, ...roles: readonly Role[]): CoderClient =>
   createClient({ url: coder.url, token: coder.addUser({ username, roles }).token });
 
-describe('D21 builds of the simulated Coder', () => {
+describe('builds of the simulated Coder (part of D21)', () => {
   it('pass every stage, in time', async () => {
     const { id } = coder.addWorkspace({ owner: 'alice', name: 'dev', running: false });
     const stages: string[] = [];
@@ -77,7 +77,7 @@ describe('D21 builds of the simulated Coder', () => {
   });
 });
 
-describe('D21 roles of the simulated Coder', () => {
+describe('roles of the simulated Coder (part of D21)', () => {
   it.each([
     ['member', [], 404, 404],
     ['auditor', ['auditor'], 404, 404],
@@ -104,7 +104,7 @@ describe('D21 roles of the simulated Coder', () => {
   });
 });
 
-describe('D21 pushing a template to the simulated Coder', () => {
+describe('pushing a template to the simulated Coder (part of D21)', () => {
   const source =
     'variable "secret" {\n  type = string\n}\nvariable "image" { default = "x" }\nresource "coder_agent" "main" {}\n';
 
@@ -151,7 +151,7 @@ describe('D21 pushing a template to the simulated Coder', () => {
   });
 });
 
-describe('D21 what tests can ask of the simulated Coder', () => {
+describe('what tests can ask of the simulated Coder (part of D21)', () => {
   it('records method, path, route, name of the token and status', async () => {
     const narrow = coder.addToken({ owner: 'alice', name: 'narrow', scopes: ['workspace:read'] });
 

@@ -103,7 +103,7 @@ async function expectResumed(one: Scene, id: string): Promise<void> {
   expect(await one.verifyAudit()).toMatchObject({ ok: true });
 }
 
-describe('D16 S-11 the workspace side is killed in the middle of a task', () => {
+describe('the workspace side is killed in the middle of a task', () => {
   it('kill -9 of OpenCode: attempt 1 fails as retryable, attempt 2 resumes the session, no process is left', async () => {
     scene = await openScene({ plays });
     const id = await beginLongWork(scene);

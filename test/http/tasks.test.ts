@@ -69,7 +69,7 @@ describe('bad input gets a clear problem and stores nothing', () => {
   const cases: readonly [title: string, path: string, body: unknown, status: number, code: string, words: string][] = [
     ['S-46 an unknown type', tasksPath, { ...taskFixture, type: 'robot' }, 422, 'type_unknown', 'robot'],
     [
-      'S-40 an unknown action, with the list',
+      'an unknown action, with the list (part of S-40)',
       tasksPath,
       { ...taskFixture, payload: { ...payload, action: 'fly' } },
       422,
@@ -113,7 +113,7 @@ describe('bad input gets a clear problem and stores nothing', () => {
       'ask',
     ],
     [
-      'P-52 a model that is not listed',
+      'a model that is not listed (part of P-52)',
       tasksPath,
       { ...taskFixture, model: 'acme/none' },
       422,
@@ -121,7 +121,7 @@ describe('bad input gets a clear problem and stores nothing', () => {
       'scripted/test',
     ],
     [
-      'S-37 S-39 the documented workflow, naming kubernetes until that agent exists',
+      'the documented workflow, naming kubernetes until that agent exists',
       workflowsPath,
       workflowFixture,
       422,
@@ -184,7 +184,7 @@ describe('bad input gets a clear problem and stores nothing', () => {
   });
 });
 
-describe('S-32 S-33 who may', () => {
+describe('S-33 who may (part of S-32)', () => {
   it('answers 401 without a token and with a wrong one', async () => {
     for (const person of [null, { id: '', token: 'abcdefghij-0123456789012345678901' }]) {
       const answer = await outrigger.call(person, 'POST', tasksPath, taskFixture);
@@ -232,7 +232,7 @@ describe('S-32 S-33 who may', () => {
 });
 
 describe('the life of a task', () => {
-  it('S-24 P-59 runs from queued to succeeded, and its events can be resumed by Last-Event-ID', async () => {
+  it('P-59 runs from queued to succeeded, and its events can be resumed by Last-Event-ID (part of S-24)', async () => {
     const bridge = await outrigger.bridge();
     const id = await submit();
     const lease = await takeLease(bridge);
@@ -268,7 +268,7 @@ describe('the life of a task', () => {
     await bridge.closed;
   });
 
-  it('D5 holds a question until it is decided, tells the bridge, and goes on', async () => {
+  it('holds a question until it is decided, tells the bridge, and goes on (part of D5)', async () => {
     const bridge = await outrigger.bridge();
     const id = await submit();
     const lease = await takeLease(bridge);
@@ -308,7 +308,7 @@ describe('the life of a task', () => {
     await bridge.closed;
   });
 
-  it('C-27 D2 stops a running task only with a receipt, and cancels one that never began', async () => {
+  it('stops a running task only with a receipt, and cancels one that never began', async () => {
     const bridge = await outrigger.bridge();
     const id = await submit();
     const lease = await takeLease(bridge);
@@ -362,7 +362,7 @@ describe('the life of a task', () => {
     await second.closed;
   });
 
-  it('P-64 P-74 answers an unknown type with the literal words and the id, and refuses a frame of wrong types', async () => {
+  it('P-74 answers an unknown type with the literal words and the id, and refuses a frame of wrong types', async () => {
     const bridge = await outrigger.bridge();
     const id = randomUUID();
 
@@ -451,7 +451,7 @@ describe('S-25 S-26 S-45 workflows', () => {
   });
 });
 
-describe('P-79 nothing secret is logged or stored', () => {
+describe('nothing secret is logged or stored (part of P-79)', () => {
   it('no token, prompt or secret appears in any log line or audit row', async () => {
     const { rows } = await outrigger.database.pool.query<{ row: string }>(
       'select audit_event::text as row from audit_event',

@@ -172,8 +172,8 @@ describe('S-05 durable work survives kill -9 of the service', () => {
   });
 });
 
-describe('S-103 several replicas share one database', () => {
-  it('S-103 takes over the work of a replica that died', async () => {
+describe('several replicas share one database (part of S-103)', () => {
+  it('takes over the work of a replica that died', async () => {
     const first = await start(replica);
     await enqueue('wait', 'task-1', { timeoutMs: 120_000 });
     await waitsIn(first, 'task-1');
@@ -188,7 +188,7 @@ describe('S-103 several replicas share one database', () => {
     expect((await effects('task-1', 'after')).map((row) => row.executor_id)).toEqual([second.executorId]);
   });
 
-  it('S-103 lets a replica that was only paused change nothing any more', async () => {
+  it('lets a replica that was only paused change nothing any more', async () => {
     const first = await start(replica);
     await enqueue('wait', 'task-1', { timeoutMs: 120_000 });
     await waitsIn(first, 'task-1');
@@ -208,7 +208,7 @@ describe('S-103 several replicas share one database', () => {
     expect((await effects('task-1', 'after')).map((row) => row.executor_id)).toEqual([second.executorId]);
   });
 
-  it('S-103 leaves the work of a living replica alone', async () => {
+  it('leaves the work of a living replica alone', async () => {
     const first = await start(replica);
     await enqueue('wait', 'task-1', { timeoutMs: 120_000 });
     await waitsIn(first, 'task-1');
@@ -227,7 +227,7 @@ describe('S-103 several replicas share one database', () => {
     await waitsIn(first, 'task-1');
   });
 
-  it('S-103 hands over at once what waits in a replica that stops in good order', async () => {
+  it('hands over at once what waits in a replica that stops in good order', async () => {
     const first = await start({ ...replica, deadAfterMs: 60_000 });
     await enqueue('wait', 'task-1', { timeoutMs: 120_000 });
     await waitsIn(first, 'task-1');

@@ -145,7 +145,7 @@ describe('S-21 an older registration may do nothing any more', () => {
   });
 });
 
-describe('D8 S-44 a lost bridge', () => {
+describe('a lost bridge (part of D8, S-44)', () => {
   it('fails the attempt as retryable when its lease ends, and never before', async () => {
     const { task_id: id } = await room.leased({ retry: { max: 3, backoff_seconds: 10 } });
     room.clock.advance(40_000);
@@ -205,7 +205,7 @@ describe('D8 S-44 a lost bridge', () => {
   });
 });
 
-describe('D5 an approval that nobody decides', () => {
+describe('an approval that nobody decides (part of D5)', () => {
   it('expires after ten minutes as a rejection, and the task goes on', async () => {
     const lease = await room.leased();
     await room.handlers.event(room.bridge, {
@@ -233,7 +233,7 @@ describe('D5 an approval that nobody decides', () => {
   });
 });
 
-describe('P-112 the time limit of a task', () => {
+describe('the time limit of a task (part of P-112)', () => {
   it('stops the task when its active time is used up, without counting the time it waited for a person', async () => {
     const lease = await room.leased({ timeout_seconds: 120 });
     await room.handlers.event(room.bridge, {

@@ -26,7 +26,7 @@ const errored = (name: string, statusCode?: number): Evidence => ({
   },
 });
 
-describe('D4 S-03 an outcome comes from evidence', () => {
+describe('an outcome comes from evidence (part of D4)', () => {
   const cases: readonly [
     title: string,
     evidence: Evidence,

@@ -211,7 +211,7 @@ describe('K-02 whoever keeps account of calls', () => {
   });
 });
 
-describe('C-31 the token', () => {
+describe('the token (part of C-31)', () => {
   it('travels as the header Coder-Session-Token and never as a cookie', async () => {
     const sent: Headers[] = [];
     const watching = createClient({

@@ -67,7 +67,7 @@ describe('the containers of the docker template', () => {
     expect(container(name).memory_swap).toEqual(container(name).memory);
   });
 
-  it('O-69 leave the sidecar a root filesystem that it cannot write, and a /tmp that it can', () => {
+  it('leave the sidecar a root filesystem that it cannot write, and a /tmp that it can (part of O-69)', () => {
     expect(container(sidecar)).toMatchObject({ read_only: true, tmpfs: { '/tmp': expect.stringContaining('size=') } });
   });
 
@@ -140,7 +140,7 @@ describe('what worker and sidecar may see of each other', () => {
     });
   });
 
-  it("K-43 is never Coder's token: the agent starts in the worker with it, and only there", () => {
+  it("is never Coder's token: the agent starts in the worker with it, and only there (part of K-43)", () => {
     expect(resources.coder_agent?.main).toMatchObject({ os: 'linux', arch: '${var.arch}' });
     expect(JSON.stringify(dockerJson.variable)).toContain('contains([\\"amd64\\", \\"arm64\\"], var.arch)');
     expect(JSON.stringify(container(worker).entrypoint)).toContain('coder_agent.main.init_script');
@@ -211,13 +211,9 @@ describe('what a person sees of a workspace', () => {
     });
   });
 
-  it('is an app that joins the session and a link to Outrigger', () => {
-    expect(resources.coder_app?.opencode).toMatchObject({ slug: 'opencode', command: '/tools/attach' });
-    expect(resources.coder_app?.outrigger).toMatchObject({
-      slug: 'outrigger',
-      external: true,
-      url: '${var.outrigger_url}/workspace/${data.coder_workspace.me.id}',
-    });
+  it('is an app that joins the session, and no link to a page that is not there', () => {
+    expect(resources.coder_app).toMatchObject({ opencode: { slug: 'opencode', command: '/tools/attach' } });
+    expect(Object.keys(resources.coder_app ?? {})).toEqual(['opencode']);
   });
 
   it('describes and orders every parameter, and lets each be changed later', () => {
