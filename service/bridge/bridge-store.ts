@@ -163,10 +163,15 @@ export async function sendToBridge<Type extends ServiceRequestType>(
 export const wakeBridge = (tx: Transaction, workspaceId: string): Promise<void> =>
   notify(tx, bridgeChannel, workspaceId);
 
+/**
+ * Unanswered commands of a workspace but those of `except`, oldest first.
+ *
+ * Safety  ids are drawn before commit, so that a lower one may show up later: no high-water mark can stand for `except`.
+ */
 export async function pendingFrames(
   database: Database,
   workspaceId: string,
-  afterId: number,
+  except: readonly string[],
 ): Promise<readonly StoredFrame[]> {
   const rows = await database
     .as<Tables>()
@@ -174,7 +179,7 @@ export async function pendingFrames(
     .select(['id', 'frame_id', 'type', 'payload'])
     .where('workspace_id', '=', workspaceId)
     .where('acked_at', 'is', null)
-    .where('id', '>', afterId)
+    .where((where) => where.not(where('frame_id', '=', where.fn.any(where.val([...except])))))
     .orderBy('id')
     .limit(100)
     .execute();

@@ -20,8 +20,9 @@ import { incomingFrame, isRequestType, requestSchemas } from './frames.ts';
 export interface Connection {
   /** Looks for commands to send and for work that a waiting `lease` request may take. */
   look(): void;
+  /** Drops every frame from now on; the bridge sends again what was not answered. */
   close(code: number, reason: string): void;
-  /** Resolves when every frame that had arrived is dealt with. */
+  /** Resolves when the frame in hand is dealt with. */
   settled(): Promise<void>;
 }
 
@@ -36,6 +37,11 @@ export interface ConnectionParts {
 const leaseWaitMs = 25_000;
 /** A socket from which nothing came for this long is dead; the bridge sends a heartbeat every 10 s. */
 const silenceMs = timing.leaseMs;
+
+/** How long a peer may take to answer a close. */
+const goodbyeMs = 2_000;
+/** Frames that may wait for their turn; with more, the socket is not read until half of them are dealt with. */
+const waitingFrames = 64;
 
 interface WaitingLease {
   readonly id: string;
@@ -52,17 +58,26 @@ interface WaitingLease {
 export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, socket: WebSocket): Connection {
   const { database, handlers, clock, log } = parts;
   const sent = new Map<string, StoredFrame>();
-  let lastSentId = 0;
   let waiting: WaitingLease | undefined;
   let queue: Promise<void> = Promise.resolve();
-  let silence = setTimeout(() => undefined, 0);
+  let silence: NodeJS.Timeout | undefined;
+  let isClosing = false;
+  let isLookPlanned = false;
+  let inLine = 0;
 
   const enqueue = (work: () => Promise<void>): void => {
-    queue = queue.then(work).catch((error: unknown) => {
-      log.error({ error, workspaceId: bridge.workspaceId }, 'a bridge frame broke its handler');
-      socket.close(1011, 'internal error');
-    });
+    queue = queue
+      .then(() => (isClosing ? undefined : work()))
+      .catch((error: unknown) => {
+        log.error({ error, workspaceId: bridge.workspaceId }, 'a bridge frame broke its handler');
+        close(1011, 'internal error');
+      });
   };
+  function close(code: number, reason: string): void {
+    if (isClosing) return;
+    isClosing = true;
+    closeSocket(socket, code, reason);
+  }
   const send = (frame: unknown): void => {
     if (socket.readyState === socket.OPEN) socket.send(JSON.stringify(frame));
   };
@@ -70,16 +85,26 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
 
   function heardSomething(): void {
     clearTimeout(silence);
-    silence = setTimeout(() => socket.terminate(), silenceMs);
+    // Nothing is heard from a paused socket, however alive its peer.
+    silence = setTimeout(() => (socket.isPaused ? heardSomething() : socket.terminate()), silenceMs);
     silence.unref();
   }
 
   function received(raw: RawData): void {
     heardSomething();
+    if (isClosing) return;
     const frame = decode(raw);
-    if (!frame) return socket.close(1007, 'not a frame');
-    if ('type' in frame) enqueue(() => answer(frame.id, frame.type, frame.payload));
-    else enqueue(() => answered(frame));
+    if (!frame) return close(1007, 'not a frame');
+    inLine += 1;
+    if (inLine >= waitingFrames) socket.pause();
+    enqueue(async () => {
+      try {
+        await ('type' in frame ? answer(frame.id, frame.type, frame.payload) : answered(frame));
+      } finally {
+        inLine -= 1;
+        if (socket.isPaused && inLine <= waitingFrames / 2) socket.resume();
+      }
+    });
   }
 
   async function answer(id: string, type: string, payload: unknown): Promise<void> {
@@ -93,10 +118,20 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
     try {
       reply({ id, success: true, data: await handle(type, parsed.data as never) });
     } catch (error) {
-      const known = asServiceError(error);
-      if (known.kind === 'internal') throw error;
-      reply({ id, success: false, error: known.message });
+      reply({ id, success: false, error: refusal(error) });
     }
+    // A notification may have been lost: the heartbeat is the second way to whatever waits.
+    if (type === 'heartbeat') look();
+  }
+
+  /** Why a request is refused, for its sender. Throws the error again when it is a bug of ours. */
+  function refusal(error: unknown): string {
+    const known = asServiceError(error);
+    if (known.kind !== 'internal') return known.message;
+    if (!isUnstorable(error)) throw error;
+    // Not the error itself: a database's words repeat what they complain about.
+    log.warn({ code: codeOf(error), workspaceId: bridge.workspaceId }, 'a bridge sent what cannot be stored');
+    return 'This request holds text, numbers or nesting that cannot be stored. Send it again without them.';
   }
 
   function handle(type: Exclude<BridgeRequestType, 'lease'>, payload: never): Promise<unknown> {
@@ -126,7 +161,7 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
       return { bridge_token: token, expires_at: expiresAt.toISOString() };
     });
     if (renewed === 'superseded') {
-      socket.close(closeCodes.superseded, 'a newer registration took over');
+      close(closeCodes.superseded, 'a newer registration took over');
       return { fenced: payload.holding };
     }
     const fenced = await handlers.heartbeat(bridge, payload.holding);
@@ -153,17 +188,22 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
   async function tryClaim(): Promise<void> {
     const request = waiting;
     if (!request || socket.readyState !== socket.OPEN) return;
-    const lease = await handlers.claim(bridge, request.payload);
-    if (!lease) return;
+    let answer: ReplyFrame;
+    try {
+      const lease = await handlers.claim(bridge, request.payload);
+      if (!lease) return;
+      answer = { id: request.id, success: true, data: { lease } };
+    } catch (error) {
+      answer = { id: request.id, success: false, error: refusal(error) };
+    }
     clearTimeout(request.timer);
     waiting = undefined;
-    reply({ id: request.id, success: true, data: { lease } });
+    reply(answer);
   }
 
   async function sendPending(): Promise<void> {
-    for (const frame of await pendingFrames(database, bridge.workspaceId, lastSentId)) {
+    for (const frame of await pendingFrames(database, bridge.workspaceId, [...sent.keys()])) {
       sent.set(frame.frameId, frame);
-      lastSentId = frame.id;
       send({ id: frame.frameId, type: frame.type, payload: frame.payload });
     }
   }
@@ -177,24 +217,45 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
     });
   }
 
+  function look(): void {
+    if (isLookPlanned) return;
+    isLookPlanned = true;
+    enqueue(() => {
+      isLookPlanned = false;
+      return sendPending();
+    });
+    enqueue(tryClaim);
+  }
+
   heardSomething();
   socket.on('message', received);
   socket.on('error', (error) => log.debug({ error: error.message }, 'bridge socket failed'));
   socket.once('close', () => {
+    isClosing = true;
     clearTimeout(silence);
     if (waiting) clearTimeout(waiting.timer);
     waiting = undefined;
   });
 
-  return {
-    look: () => {
-      enqueue(sendPending);
-      enqueue(tryClaim);
-    },
-    close: (code, reason) => socket.close(code, reason),
-    settled: () => queue,
-  };
+  return { look, close, settled: () => queue };
 }
+
+/** Closes a socket, and cuts it when its peer does not answer the close in time. */
+export function closeSocket(socket: WebSocket, code: number, reason: string): void {
+  socket.close(code, reason);
+  // A paused socket would never see the answer.
+  socket.resume();
+  const cut = setTimeout(() => socket.terminate(), goodbyeMs);
+  cut.unref();
+  socket.once('close', () => clearTimeout(cut));
+}
+
+/** SQLSTATE class 22 says that the data is at fault, 54001 that it is nested too deep for the database. */
+const isUnstorable = (error: unknown): boolean =>
+  error instanceof RangeError || /^(22...|54001)$/.test(codeOf(error) ?? '');
+
+const codeOf = (error: unknown): string | undefined =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 
 function decode(raw: RawData) {
   try {

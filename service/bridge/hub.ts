@@ -9,7 +9,7 @@ import type { Listener } from '../platform/listener.ts';
 import type { Logger } from '../platform/logger.ts';
 import { bridgeChannel, type BridgeHandlers, type BridgeIdentity } from './bridge.ts';
 import { bridgeByToken, currentGeneration, touch } from './bridge-store.ts';
-import { makeConnection, type Connection } from './connection.ts';
+import { closeSocket, makeConnection, type Connection } from './connection.ts';
 
 export const bridgePath = '/api/v2/agents/bridge';
 
@@ -33,21 +33,36 @@ export function makeBridgeHub(parts: HubParts): BridgeHub {
   const { database, clock, log, listener } = parts;
   const server = new WebSocketServer({ noServer: true, maxPayload: limits.frameBytes, perMessageDeflate: false });
   const connections = new Map<string, { connection: Connection; generation: number }>();
+  /** Sockets that asked to be upgraded; the HTTP server does not know them any more. */
+  const sockets = new Set<Duplex>();
+  const leaving = new Set<Promise<void>>();
   let draining = false;
 
   async function accept(socket: WebSocket, bridge: BridgeIdentity): Promise<void> {
+    socket.on('error', () => undefined);
+    // Frames that come before the connection listens would be lost.
+    socket.pause();
+    const isNewest = await database.transaction((tx) => touch(tx, bridge, { connected: true, now: clock.now() }));
+    const held = connections.get(bridge.workspaceId);
+    if (!isNewest || (held && held.generation > bridge.generation)) return closeSocket(socket, ...takenOver);
+    if (draining) return closeSocket(socket, ...restarting);
     const connection = makeConnection(parts, bridge, socket);
-    connections.get(bridge.workspaceId)?.connection.close(closeCodes.superseded, 'a newer registration took over');
     connections.set(bridge.workspaceId, { connection, generation: bridge.generation });
-    socket.once('close', () => void leave(bridge, connection));
-    await database.transaction((tx) => touch(tx, bridge, { connected: true, now: clock.now() }));
+    held?.connection.close(...takenOver);
+    socket.once('close', () => {
+      const left = leave(bridge, connection).finally(() => leaving.delete(left));
+      leaving.add(left);
+    });
+    socket.resume();
     log.info({ workspaceId: bridge.workspaceId, generation: bridge.generation }, 'bridge connected');
     connection.look();
   }
 
   async function leave(bridge: BridgeIdentity, connection: Connection): Promise<void> {
-    if (connections.get(bridge.workspaceId)?.connection === connection) connections.delete(bridge.workspaceId);
     log.info({ workspaceId: bridge.workspaceId, generation: bridge.generation }, 'bridge disconnected');
+    // Another connection of the same registration may have taken its place: the bridge is still there.
+    if (connections.get(bridge.workspaceId)?.connection !== connection) return;
+    connections.delete(bridge.workspaceId);
     await database
       .transaction((tx) => touch(tx, bridge, { connected: false, now: clock.now() }))
       .catch((error: Error) => log.warn({ error: error.message }, 'cannot note that a bridge left'));
@@ -57,7 +72,7 @@ export function makeBridgeHub(parts: HubParts): BridgeHub {
     const held = connections.get(workspaceId);
     if (!held) return;
     const generation = await currentGeneration(database, workspaceId);
-    if (generation !== held.generation) held.connection.close(closeCodes.superseded, 'a newer registration took over');
+    if (generation !== held.generation) held.connection.close(...takenOver);
     else held.connection.look();
   }
 
@@ -71,10 +86,11 @@ export function makeBridgeHub(parts: HubParts): BridgeHub {
     const token = bearerOf(request);
     const bridge = token === undefined ? null : await bridgeByToken(database, hashToken(token), clock.now());
     if (!bridge) return refuse(socket, 401, 'Unauthorized');
+    if (draining) return refuse(socket, 503, 'Service Unavailable');
     server.handleUpgrade(request, socket, head, (webSocket) => {
       accept(webSocket, bridge).catch((error: Error) => {
         log.warn({ error: error.message }, 'cannot accept a bridge');
-        webSocket.close(1011);
+        closeSocket(webSocket, 1011, 'internal error');
       });
     });
   }
@@ -85,6 +101,8 @@ export function makeBridgeHub(parts: HubParts): BridgeHub {
     attach(httpServer) {
       httpServer.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
         socket.on('error', () => undefined);
+        sockets.add(socket);
+        socket.once('close', () => sockets.delete(socket));
         upgrade(request, socket, head).catch((error: Error) => {
           log.warn({ error: error.message }, 'cannot upgrade a connection');
           refuse(socket, 500, 'Internal Server Error');
@@ -94,9 +112,13 @@ export function makeBridgeHub(parts: HubParts): BridgeHub {
     async drain() {
       draining = true;
       const open = [...connections.values()].map(({ connection }) => connection);
-      for (const connection of open) connection.close(closeCodes.draining, 'the service restarts');
-      await Promise.all(open.map((connection) => connection.settled()));
+      for (const connection of open) connection.close(...restarting);
+      const closed = [...server.clients].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+      await atMost(goodbyeMs, [...closed, ...open.map((connection) => connection.settled())]);
+      for (const socket of server.clients) socket.terminate();
+      for (const socket of sockets) socket.destroy();
       server.close();
+      await atMost(goodbyeMs, [...leaving]);
     },
     get size() {
       return connections.size;
@@ -104,6 +126,25 @@ export function makeBridgeHub(parts: HubParts): BridgeHub {
   };
 }
 
+const takenOver = [closeCodes.superseded, 'a newer registration took over'] as const;
+const restarting = [closeCodes.draining, 'the service restarts'] as const;
+
+/** How long a bridge may take to close its side. */
+const goodbyeMs = 2_000;
+
+async function atMost(milliseconds: number, work: readonly Promise<unknown>[]): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, milliseconds)));
+  await Promise.race([Promise.allSettled(work), late]);
+  clearTimeout(timer);
+}
+
+/** Answers and closes both directions: a caller that keeps its half open would keep the server from closing. */
 function refuse(socket: Duplex, status: number, text: string): void {
+  const cut = setTimeout(() => socket.destroy(), goodbyeMs);
+  cut.unref();
+  socket.once('close', () => clearTimeout(cut));
+  socket.resume();
+  socket.once('finish', () => socket.destroy());
   socket.end(`HTTP/1.1 ${status} ${text}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
