@@ -49,6 +49,8 @@ export const bridgeEnvironment = {
   repositoryDir: 'OUTRIGGER_REPOSITORY_DIR',
   agentDir: 'OUTRIGGER_AGENT_DIR',
   toolsDir: 'TOOLS_DIR',
+  /** Where the bridge keeps `status.json`, which says what runs; default `paths.run`. */
+  runDir: 'OUTRIGGER_RUN_DIR',
   /** Loopback port of the bridge's relay; 0 picks a free one. */
   port: 'OUTRIGGER_BRIDGE_PORT',
   /** Model calls after which the bridge ends an attempt as a loop; default 1000. */

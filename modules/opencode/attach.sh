@@ -4,8 +4,8 @@
 # OUTRIGGER_HARNESS_KEY  from which each attempt's password derives; set by the template
 # OUTRIGGER_RUN_DIR      where the sidecar tells its state; default /run/outrigger
 #
-# The state is JSON with `task_id`, `attempt`, and where they are known `port` and `session_id`. What the sidecar writes
-# is hostile input: only ids and numbers of a fixed shape are taken from it.
+# The state is JSON with `state`, `task_id`, `attempt`, and where they are known `port` and `session_id`. What the
+# sidecar writes is hostile input: only ids, numbers and words of a fixed shape are taken from it.
 set -eu
 
 state=${OUTRIGGER_RUN_DIR:-/run/outrigger}/status.json
@@ -24,6 +24,17 @@ if [ -z "$task" ] || [ -z "$attempt" ]; then
   echo 'No task runs in this workspace right now. Start one in Outrigger, then open this again.'
   exit 1
 fi
+# Without a harness of this attempt, whoever listens at the port instead would be given its password.
+case $(text state '[a-z]\{1,16\}') in
+  starting)
+    echo 'OpenCode is still starting. Open this again in a moment.'
+    exit 1
+    ;;
+  finishing)
+    echo 'OpenCode has ended and its work is being checked. Watch the task in Outrigger.'
+    exit 1
+    ;;
+esac
 if [ -z "${OUTRIGGER_HARNESS_KEY:-}" ]; then
   echo 'OUTRIGGER_HARNESS_KEY is not set, so the session cannot be joined. Open this from a terminal of the workspace.' >&2
   exit 2

@@ -7,11 +7,13 @@ import type { AttemptOutbox } from './outbox.ts';
 import type { SweepResult } from './process-tree.ts';
 import type { Relay } from './relay.ts';
 import type { BridgeSettings } from './settings.ts';
+import type { AttemptStatus } from './status-file.ts';
 
 export interface AttemptParts {
   readonly settings: BridgeSettings;
   readonly relay: Relay;
   readonly outbox: AttemptOutbox;
+  readonly status: AttemptStatus;
   readonly log: Log;
   readonly now: () => Date;
   /** Hides a value from every log line. */

@@ -89,6 +89,8 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
   };
 }
 
+const harnessGone = { state: 'finishing', port: null } as const;
+
 async function work(story: Story): Promise<void> {
   const { parts, lease, progress, asks } = story;
   const { settings } = parts;
@@ -118,6 +120,7 @@ async function work(story: Story): Promise<void> {
   progress.workTree = workTree;
 
   progress.lastMessage = await converse(story, runner, workTree, path);
+  parts.status.tell(harnessGone);
   await endHarness(progress, { termMs: timing.stopTermMs, sweepOrphans: parts.sweepOrphans });
   progress.harnessEnded = true;
   if (progress.lastMessage.error || progress.lastMessage.finish === null) return;
@@ -168,6 +171,7 @@ function watchLimits({ lease, asks, endSwitch }: Story): NodeJS.Timeout {
 }
 
 async function endEverything({ progress, parts, endSwitch }: Story): Promise<StopReceipt> {
+  parts.status.tell(harnessGone);
   const termMs = endSwitch.ending?.kind === 'fence' ? 500 : timing.stopTermMs;
   const ended = await endHarness(progress, {
     termMs,

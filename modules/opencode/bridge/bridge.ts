@@ -11,12 +11,14 @@ import { makeRegistrar } from './register.ts';
 import type { Relay } from './relay.ts';
 import { makeSender } from './sender.ts';
 import type { BridgeSettings } from './settings.ts';
+import type { StatusFile } from './status-file.ts';
 import type { System } from './system.ts';
 
 export interface BridgeParts {
   readonly settings: BridgeSettings;
   readonly keeper: SecretKeeper;
   readonly relay: Relay;
+  readonly statusFile: StatusFile;
   readonly system: System | null;
   readonly harnessVersion: string;
   readonly execPath: string;
@@ -147,20 +149,21 @@ export function startBridge(parts: BridgeParts): Bridge {
     if (attempts.has(key) || outbox.entries.has(key)) return;
     for (const other of attempts.values()) if (other.ref.task_id === lease.task_id) await other.end({ kind: 'fence' });
     log('info', 'attempt leased', { task_id: lease.task_id, attempt: lease.attempt, profile: lease.profile });
-    const attempt = startAttempt(
-      { ...attemptParts, outbox: outbox.open({ task_id: lease.task_id, attempt: lease.attempt }) },
-      lease,
-    );
+    const ref = { task_id: lease.task_id, attempt: lease.attempt };
+    const itsOutbox = outbox.open(ref);
+    const status = parts.statusFile.open(ref);
+    const attempt = startAttempt({ ...attemptParts, outbox: itsOutbox, status }, lease);
     attempts.set(key, attempt);
     void attempt.done.then(() => {
       attempts.delete(key);
+      status.close();
       log('info', 'attempt over', attempt.ref);
       sender.kick();
       void askForWork();
     });
   }
 
-  const attemptParts: Omit<AttemptParts, 'outbox'> = {
+  const attemptParts: Omit<AttemptParts, 'outbox' | 'status'> = {
     settings,
     relay: parts.relay,
     log,

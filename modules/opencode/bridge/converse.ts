@@ -66,6 +66,7 @@ async function startOwnHarness(
     directory: workTree.path,
     prefersKnownPort: settings.slots === 1,
   });
+  parts.status.tell({ state: 'running', port: client.port });
   parts.log('info', 'harness ready', { ...parts.outbox.ref, duration_ms: Math.round(performance.now() - startedAt) });
   return client;
 }
@@ -79,6 +80,7 @@ async function talk(
   const { event: emit } = parts.outbox;
   const sessionId = await openSession(client, lease, emit);
   progress.sessionId = sessionId;
+  parts.status.tell({ session_id: sessionId });
   const before = await client.messages(sessionId);
   const prompt = nextPrompt(before, lease);
   const mapper = makeEventMapper(emit, workTree.path);

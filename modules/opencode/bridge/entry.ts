@@ -7,6 +7,7 @@ import { makeLog, textOf, type Log } from './log.ts';
 import { startRelay } from './relay.ts';
 import { runRunner } from './runner.ts';
 import { SettingsError, takeSettings, type BridgeSettings } from './settings.ts';
+import { makeStatusFile } from './status-file.ts';
 import { openSystem } from './system.ts';
 
 /** Exit codes: 0 told to end or superseded · 2 a setting is missing or bad. */
@@ -34,6 +35,7 @@ async function runBridge(): Promise<void> {
     .filter(Boolean)
     .join(',');
 
+  const statusFile = makeStatusFile(settings.runDir, log);
   const forgotten = forgetOldTasks(settings.agentDir, now());
   if (forgotten.length > 0) log('info', 'old tasks forgotten', { count: forgotten.length });
   const relay = await startRelay({ serviceUrl: settings.url, port: settings.relayPort, log });
@@ -46,6 +48,7 @@ async function runBridge(): Promise<void> {
     settings,
     keeper,
     relay,
+    statusFile,
     system,
     harnessVersion: harnessVersion(settings),
     execPath: process.execPath,

@@ -3,6 +3,7 @@ import { readServerSentEvents } from './server-sent-events.ts';
 
 /** One attempt's `opencode serve`, over HTTP on loopback. */
 export interface HarnessClient {
+  readonly port: number;
   isHealthy(): Promise<boolean>;
   createSession(title: string): Promise<string>;
   hasSession(sessionId: string): Promise<boolean>;
@@ -57,6 +58,7 @@ export function makeHarnessClient({ port, password, directory }: HarnessAddress)
   }
 
   return {
+    port,
     async isHealthy() {
       const answer = await json('GET', '/global/health', undefined, probeMs).catch(() => null);
       return (answer as { healthy?: boolean } | null)?.healthy === true;

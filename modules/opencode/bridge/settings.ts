@@ -14,6 +14,8 @@ export interface BridgeSettings {
   readonly repositoryDir: string | null;
   readonly agentDir: string;
   readonly toolsDir: string;
+  /** Shared with the worker, which reads `status.json` there. */
+  readonly runDir: string;
   /** Loopback port of the relay; 0 picks a free one. */
   readonly relayPort: number;
   /** Model calls after which an attempt is ended. */
@@ -65,6 +67,7 @@ export function takeSettings(environment: Record<string, string | undefined>): B
     repositoryDir: optional(bridgeEnvironment.repositoryDir),
     agentDir: optional(bridgeEnvironment.agentDir) ?? paths.agent,
     toolsDir: optional(bridgeEnvironment.toolsDir) ?? paths.tools,
+    runDir: optional(bridgeEnvironment.runDir) ?? paths.run,
     relayPort: whole(bridgeEnvironment.port, ports.bridge, 0, 65_535),
     callLimit: whole(bridgeEnvironment.callLimit, callLimitDefault, 1, 1_000_000),
     inherited: inheritable(environment),

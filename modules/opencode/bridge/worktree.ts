@@ -48,6 +48,7 @@ export const slugOf = (branch: string): string =>
 /**
  * Makes the worktree of a task, or answers the one an earlier attempt left, with whatever it had not committed.
  *
+ * Life     it stays when the task is over: no frame says that no attempt will follow, and a person may want to look.
  * Start    `base_commits`: the first is the start, the others are merged in order; none means HEAD.
  * Errors   `ContextError` for a missing commit, a conflict (naming the files) or a branch in use elsewhere.
  */

@@ -153,6 +153,13 @@ describe('/tools/attach', () => {
     expect(finished.stdout).toContain('No task runs in this workspace');
   });
 
+  it.each(['starting', 'finishing'])('hands the password to nobody while the attempt is %s', async (state) => {
+    const finished = await attach(JSON.stringify({ state, task_id: task, attempt: 1, port: null }));
+
+    expect(finished.code).toBe(1);
+    expect(finished.stdout).toMatch(/^OpenCode (is still starting|has ended)/);
+  });
+
   it('says what is missing outside of a workspace terminal', async () => {
     const finished = await attach(JSON.stringify({ task_id: task, attempt: 1 }), { OUTRIGGER_HARNESS_KEY: '' });
 

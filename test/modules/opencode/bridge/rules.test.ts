@@ -122,6 +122,7 @@ describe('S-53 settings', () => {
       relayPort: 3001,
       repositoryDir: null,
       agentDir: '/var/lib/outrigger-agent',
+      runDir: '/run/outrigger',
     });
   });
 
