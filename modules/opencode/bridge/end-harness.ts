@@ -29,12 +29,23 @@ const lookMs = 100;
  */
 export async function endHarness(running: Running, options: EndOptions): Promise<Omit<StopReceipt, 'stopped_at'>> {
   const { runner, client, place } = running;
-  const isAborted = client && !running.harnessEnded && options.abortMs ? await abort(client, options.abortMs) : false;
+  const isAborted =
+    client && !running.harnessEnded && options.abortMs
+      ? await inTime(abort(client, options.abortMs), options.abortMs)
+      : false;
   const openCalls = place?.close() ?? 0;
   if (!runner) return { method: 'already_gone', processes_left: 0, tokens_after_stop: openCalls };
-  const swept = await runner.sweep(options.termMs).catch(() => options.sweepOrphans(options.termMs));
+  const askedAt = performance.now();
+  // A runner that failed is dead by now, and what it held has moved to the bridge.
+  const swept = await runner
+    .sweep(options.termMs)
+    .catch(() => options.sweepOrphans(Math.max(0, options.termMs - (performance.now() - askedAt))));
   const method = swept.method === 'term' && isAborted && swept.unexpected === 0 ? 'abort' : swept.method;
-  return { method, processes_left: swept.left, tokens_after_stop: openCalls };
+  return {
+    method,
+    processes_left: runner.isStuck() ? Math.max(1, swept.left) : swept.left,
+    tokens_after_stop: openCalls,
+  };
 }
 
 /** True when every session has gone idle in time. */
@@ -51,4 +62,11 @@ async function abort(client: HarnessClient, abortMs: number): Promise<boolean> {
     await new Promise((resolve) => setTimeout(resolve, lookMs));
   }
   return false;
+}
+
+/** False once time is up: a harness that was stopped by a signal answers nothing. */
+async function inTime(result: Promise<boolean>, timeoutMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), timeoutMs)));
+  return Promise.race([result, late]).finally(() => clearTimeout(timer));
 }

@@ -5,6 +5,8 @@ import type { ExecCommand, ExecResult } from './runner-protocol.ts';
 /** A background child may hold the pipes for ever; what has not arrived by then is not waited for. */
 const drainMs = 250;
 const killGraceMs = 2_000;
+/** The longest a command may take beyond its own time. */
+export const execGraceMs = drainMs + killGraceMs + 5_000;
 
 /**
  * Runs a program without a shell, in a process group of its own, and ends the whole group when time is up.
@@ -47,7 +49,7 @@ export function runCommand(command: ExecCommand, own: Set<number>): Promise<Exec
     child.once('error', (error) =>
       isDone ? undefined : ((isDone = true), timers.forEach(clearTimeout), reject(error)),
     );
-    child.once('spawn', () => own.add(child.pid ?? 0));
+    if (child.pid) own.add(child.pid);
     child.once('exit', (code) => timers.push(setTimeout(() => finish(code), drainMs)));
     child.once('close', (code) => finish(code));
     timers.push(

@@ -20,13 +20,15 @@ export async function runRunner(): Promise<never> {
   const subreaper = system?.setChildSubreaper() ?? false;
   // The bridge decides when an attempt ends; a signal meant for the whole group must not end it half.
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => undefined);
+  // The bridge may be gone before the last lines are written.
+  process.stdout.on('error', () => undefined);
   const own = new Set<number>();
   const state: RunnerState = { system, own, serve: null };
   const reaper = setInterval(() => reapStrays(state), reapEveryMs);
   write({ notice: 'ready', subreaper, undumpable });
   for await (const line of createInterface({ input: process.stdin })) {
-    const command = JSON.parse(line) as { id: number; type: RunnerCommandType; payload: never };
-    void answer(state, command);
+    const command = parseCommand(line);
+    if (command) void answer(state, command);
   }
   clearInterval(reaper);
   await sweepAll(state, 0);
@@ -52,10 +54,22 @@ const handlers: {
   sweep: (state, payload) => sweepAll(state, payload.term_ms),
 };
 
-async function answer(
-  state: RunnerState,
-  { id, type, payload }: { id: number; type: RunnerCommandType; payload: never },
-): Promise<void> {
+interface Command {
+  readonly id: number;
+  readonly type: RunnerCommandType;
+  readonly payload: never;
+}
+
+/** Null for a line that is no command: one bad line must not end the attempt. */
+function parseCommand(line: string): Command | null {
+  try {
+    return JSON.parse(line) as Command | null;
+  } catch {
+    return null;
+  }
+}
+
+async function answer(state: RunnerState, { id, type, payload }: Command): Promise<void> {
   try {
     write({ id, ok: true, data: await handlers[type](state, payload) });
   } catch (error) {
@@ -72,6 +86,9 @@ function startServe(state: RunnerState, command: RunnerCommands['serve']): Promi
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   state.serve = child;
+  const pid = child.pid ?? 0;
+  // At once: a child that ends before `spawn` is told would be taken for a stray.
+  state.own.add(pid);
   let tail = '';
   const keep = (chunk: Buffer): void => void (tail = (tail + chunk.toString('utf8')).slice(-tailBytes));
   child.stdout?.on('data', keep);
@@ -79,12 +96,10 @@ function startServe(state: RunnerState, command: RunnerCommands['serve']): Promi
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('spawn', () => {
-      const pid = child.pid ?? 0;
-      state.own.add(pid);
       resolve({ pid });
     });
     child.once('exit', (code) => {
-      state.own.delete(child.pid ?? 0);
+      state.own.delete(pid);
       if (state.serve === child) state.serve = null;
       write({ notice: 'serve_exit', code, tail });
     });
@@ -97,6 +112,7 @@ function sweepAll(state: RunnerState, termMs: number) {
     termMs,
     expectedPid: state.serve?.pid ?? null,
     reap: (pid) => reapOne(state, pid),
+    hasChild: () => state.system?.hasChild() ?? null,
   });
 }
 
