@@ -21,7 +21,7 @@ export interface AuditReport {
   /** Events read, linked or not. */
   readonly events: number;
   readonly checkpoints: number;
-  /** Events not linked yet: written in the last second, or while no service runs. */
+  /** Events not linked: written in the last second, left by a service that was killed, or kept out (then a fault too). */
   readonly unchained: number;
   /** Whether each event's HMAC was checked too. */
   readonly macsChecked: boolean;

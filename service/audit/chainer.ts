@@ -7,6 +7,8 @@ import { readAnchor, writeAnchor } from './anchor.ts';
 import { genesis, isSigned, linkHash, signCheckpoint, type Checkpoint } from './audit-chain.ts';
 import { digestOf, epochText, isMacOf } from './audit-event.ts';
 import { checkpointColumns, eventOf, storedFields, type AuditTables, type JoinedEvent } from './audit-tables.ts';
+import { makeChainLock } from './chain-lock.ts';
+import { makeSweep } from './sweep-forgotten.ts';
 
 /** Links events into the chain and signs where it ends. */
 export interface Chainer {
@@ -29,9 +31,6 @@ export interface ChainerOptions {
   readonly anchorPath?: string;
 }
 
-/** Of `pg_try_advisory_xact_lock`; one chainer at a time over all replicas. */
-const lockId = 0x6f75_7472_4155;
-
 interface Batch {
   readonly linked: number;
   readonly checkpoint: Checkpoint | undefined;
@@ -50,13 +49,15 @@ type Pending = JoinedEvent & { serial: number; event_id: string; chained: boolea
  * A chainer that links only what the service itself wrote and extends only a chain that is whole.
  *
  * Order    as events became visible: `audit_pending` is read, never a high-water mark, so a late commit is not skipped.
+ *          What was taken off that list, or refused wrongly, is put back on it within 10 s.
  * Refuses  events whose HMAC is wrong or that vanished before they were linked (logged once each; they stay refused),
  *          and to extend a head that its checkpoint or the anchor contradicts: signing on would bless the damage.
  */
 export function makeChainer(options: ChainerOptions): Chainer {
   const { database, keys, clock, log, anchorPath } = options;
   const batch = options.batch ?? 1000;
-  let hasSwept = false;
+  const tryLock = makeChainLock(log);
+  const sweep = makeSweep({ hmac: keys.hmac, clock, log });
   let complaint: string | undefined;
   let stopping = false;
   let timer: NodeJS.Timeout | undefined;
@@ -64,14 +65,13 @@ export function makeChainer(options: ChainerOptions): Chainer {
 
   const chainOnce = async (): Promise<number> => {
     const anchor = anchorPath === undefined ? undefined : await readAnchor(anchorPath);
-    let sweeps = false;
+    let swept = (): void => undefined;
     const { linked, checkpoint } = await database.transaction(async (tx) => {
       if (!(await tryLock(tx))) return nothing;
-      sweeps = !hasSwept;
-      if (sweeps) await addForgotten(tx);
+      swept = await sweep(tx);
       return linkBatch(tx, anchor);
     });
-    hasSwept ||= sweeps;
+    swept();
     if (anchorPath !== undefined && checkpoint !== undefined) await writeAnchor(anchorPath, checkpoint);
     return linked;
   };
@@ -158,23 +158,6 @@ const refusals = {
   deleted: 'audit event was deleted before it was linked',
   changed: 'audit event was not written by this service or was changed; it is not linked',
 } as const;
-
-async function tryLock(tx: Transaction): Promise<boolean> {
-  const { rows } = await sql<{ locked: boolean }>`select pg_try_advisory_xact_lock(${lockId}) as locked`.execute(
-    tx.as<AuditTables>(),
-  );
-  return rows[0]?.locked === true;
-}
-
-/** Events that are neither linked nor waiting, as after a restore that left `audit_pending` out. */
-async function addForgotten(tx: Transaction): Promise<void> {
-  await sql`
-    insert into audit_pending (event_id)
-    select e.id from audit_event e
-    where not exists (select 1 from audit_chain c where c.event_id = e.id)
-      and not exists (select 1 from audit_pending p where p.event_id = e.id)
-    order by e.id`.execute(tx.as<AuditTables>());
-}
 
 async function readPending(tx: Transaction, batch: number): Promise<Pending[]> {
   const { rows } = await sql<Pending>`

@@ -8,12 +8,17 @@ export interface AuditSnapshot {
   links(): AsyncGenerator<LinkRow>;
   checkpoints(): AsyncGenerator<Checkpoint>;
   /** Events without a link, oldest first. */
-  unlinked(): AsyncGenerator<JoinedEvent>;
+  unlinked(): AsyncGenerator<UnlinkedRow>;
+  /** When the newest event was written or the newest checkpoint signed, in seconds since 1970; null when there is none. */
+  newestAt(): Promise<number | null>;
   /** Ids that await their link although their event is gone. */
   vanished(): AsyncGenerator<{ readonly event_id: string }>;
 }
 
 export type LinkRow = JoinedEvent & { readonly position: number; readonly event_id: string; readonly hash: Buffer };
+
+/** `refused`: the chainer was told never to link it. */
+export type UnlinkedRow = JoinedEvent & { readonly refused: boolean };
 
 const rowsPerFetch = 2000;
 
@@ -34,11 +39,22 @@ export function withSnapshot<Result>(
       checkpoints: () =>
         rows<Checkpoint>('audit_checkpoints', sql`select ${checkpointColumns} from audit_checkpoint order by sequence`),
       unlinked: () =>
-        rows<JoinedEvent>(
+        rows<UnlinkedRow>(
           'audit_unlinked',
-          sql`select ${storedFields} from audit_event e
+          sql`select ${storedFields},
+                exists (select 1 from audit_pending p where p.event_id = e.id and p.refused_at is not null) as refused
+              from audit_event e
               where not exists (select 1 from audit_chain c where c.event_id = e.id) order by e.id`,
         ),
+      newestAt: async () => {
+        const { rows: newest } = await sql<{ at: string | null }>`
+          select extract(epoch from greatest(
+            (select max(at) from audit_event), (select max(at) from audit_checkpoint)))::text as at`.execute(
+          tx.as<unknown>(),
+        );
+        const at = newest[0]?.at ?? null;
+        return at === null ? null : Number(at);
+      },
       vanished: () =>
         rows<{ event_id: string }>(
           'audit_vanished',

@@ -1,7 +1,13 @@
 import type { Database } from '../platform/database.ts';
 import { readAnchor } from './anchor.ts';
 import { isSigned, type Checkpoint } from './audit-chain.ts';
-import { makeFaultList, type AuditReport, type AuditVerificationKeys, type FaultList } from './audit-report.ts';
+import {
+  makeFaultList,
+  type AuditFault,
+  type AuditReport,
+  type AuditVerificationKeys,
+  type FaultList,
+} from './audit-report.ts';
 import { locateFaults } from './locate-faults.ts';
 import { withSnapshot, type AuditSnapshot } from './snapshot.ts';
 import { checkEvent, walkChain, type CheckedEvent, type Walked } from './walk-chain.ts';
@@ -11,8 +17,8 @@ import { checkEvent, walkChain, type CheckedEvent, type Walked } from './walk-ch
  *
  * Finds    any changed, deleted, inserted or reordered event, link or checkpoint, by anyone without the signing key.
  * Cannot   know of the end of the chain deleted with its checkpoints when the anchor file is absent or was put back
- *          to an older copy; nor of an event deleted in the second before it was linked, with its row in
- *          `audit_pending`; nor of anything done by a holder of the signing key.
+ *          to an older copy; nor of an event deleted before it was linked (a second, 10 s when it was taken off the
+ *          list), with its row in `audit_pending`; nor of anything done by a holder of the signing key.
  * Memory   constant: rows are read 2000 at a time from one snapshot, while the service may go on writing.
  */
 export async function verifyAudit(options: {
@@ -38,6 +44,8 @@ export async function verifyAudit(options: {
     const unlinked = await checkUnlinked(snapshot, keys, faults);
     const located = locateFaults(walked.suspects, walked.gaps, unlinked.authentic);
     for (const fault of located) faults.add(fault);
+    const named = new Set(located.map((fault) => fault.eventId));
+    for (const fault of unlinked.keptOut) if (!named.has(fault.eventId)) faults.add(fault);
     reportUncovered(walked, faults);
     const list = faults.sorted();
     return {
@@ -122,26 +130,54 @@ const missing = (from: number, to: number): string =>
 /** More than these are counted and checked, but not tried as the missing piece of a damaged chain. */
 const unlinkedKept = 1000;
 
+/** The chainer links within a second. An event this much older than the newest sign of life is being kept out. */
+const linkedWithinSeconds = 60;
+
 async function checkUnlinked(snapshot: AuditSnapshot, keys: AuditVerificationKeys, faults: FaultList) {
   const authentic: CheckedEvent[] = [];
+  const keptOut: AuditFault[] = [];
   let count = 0;
+  // Not the time of day: what a killed service left behind waits until it runs again, and that is no fault.
+  const newestAt = (await snapshot.newestAt()) ?? 0;
   for await (const row of snapshot.unlinked()) {
     const event = checkEvent(row, keys);
     if (event === null) continue;
     count += 1;
-    if (event.isAuthentic === false)
-      faults.add({
-        kind: 'inserted',
-        position: null,
-        eventId: event.id,
-        message: 'The event was not written by the service, or was changed before it was linked.',
-      });
-    else if (authentic.length < unlinkedKept) authentic.push(event);
+    if (event.isAuthentic === false) {
+      faults.add(forgedUnlinked(event.id));
+      continue;
+    }
+    if (authentic.length < unlinkedKept) authentic.push(event);
+    const isOverdue = newestAt - Number(row.at) > linkedWithinSeconds;
+    if (!row.refused && !isOverdue) continue;
+    if (keptOut.length < unlinkedKept) keptOut.push(keptOutOfChain(event, row.refused));
+    else faults.omit(1);
   }
   for await (const { event_id: eventId } of snapshot.vanished())
     faults.add({ kind: 'deleted', position: null, eventId, message: 'The event was deleted before it was linked.' });
-  return { count, authentic };
+  return { count, authentic, keptOut };
 }
+
+const forgedUnlinked = (eventId: string): AuditFault => ({
+  kind: 'inserted',
+  position: null,
+  eventId,
+  message: 'The event was not written by the service, or was changed before it was linked.',
+});
+
+/** Of the closed list `deleted` says it best: the event is there, its link or its turn was taken away. */
+const keptOutOfChain = (event: CheckedEvent, isRefused: boolean): AuditFault => ({
+  kind: 'deleted',
+  position: null,
+  eventId: event.id,
+  message: [
+    event.isAuthentic === true ? 'The event is as the service wrote it, but' : 'The event',
+    isRefused
+      ? 'was marked so that it is never linked:'
+      : `is not linked although it is more than ${linkedWithinSeconds} seconds older than the newest entry:`,
+    'its link was deleted, or it is being kept out of the chain.',
+  ].join(' '),
+});
 
 function reportUncovered({ uncovered }: Walked, faults: FaultList): void {
   if (uncovered === null) return;

@@ -114,6 +114,84 @@ describe('S-62 The chain', () => {
 
     expect(await restarted.chainOnce()).toBe(3);
   });
+
+  it('takes up within ten seconds what somebody took off its list, and says so', async () => {
+    await chainAll(world);
+    const ids = await world.append(2);
+    await world.tamper(`delete from audit_pending where event_id = $1`, [ids[0]]);
+    await chainAll(world);
+    expect(await chained()).toEqual([ids[1]]);
+
+    world.clock.advance(10_000);
+    await chainAll(world);
+
+    expect(await chained()).toEqual([ids[1], ids[0]]);
+    const said = world.lines.filter((line) => line.includes('neither linked nor waiting'));
+    expect(said).toHaveLength(1);
+    expect(said[0]).toContain(ids[0]);
+  });
+
+  it('takes up what somebody marked as refused, also before it started, and says so once', async () => {
+    const [early] = await world.append(1);
+    await world.tamper(`update audit_pending set refused_at = now()`);
+    await chainAll(world);
+    expect(await chained()).toEqual([early]);
+    const [late] = await world.append(1);
+    await world.tamper(`update audit_pending set refused_at = now()`);
+    world.clock.advance(10_000);
+
+    await chainAll(world);
+    world.clock.advance(10_000);
+    await chainAll(world);
+
+    expect(await chained()).toEqual([early, late]);
+    expect(world.lines.filter((line) => line.includes('although the service wrote them'))).toHaveLength(2);
+    expect(await world.verify({ anchorPath })).toMatchObject({ ok: true, unchained: 0 });
+  });
+
+  it('sweeps again what it took up in a transaction that failed', async () => {
+    const [id] = await world.append(1);
+    await world.database.pool.query('delete from audit_pending');
+    await world.database.pool.query('alter table audit_checkpoint rename to elsewhere');
+    await expect(world.chainer.chainOnce()).rejects.toThrow('audit_checkpoint');
+    await world.database.pool.query('alter table elsewhere rename to audit_checkpoint');
+    await whileLocked(() => world.chainer.chainOnce());
+
+    await chainAll(world);
+
+    expect(await chained()).toEqual([id]);
+  });
+
+  it('says once that somebody else holds its lock, and who', async () => {
+    await world.append(1);
+
+    const backend = await whileLocked(async () => {
+      for (let pass = 0; pass < 29; pass += 1) await world.chainer.chainOnce();
+      expect(complaints()).toEqual([]);
+      for (let pass = 0; pass < 31; pass += 1) expect(await world.chainer.chainOnce()).toBe(0);
+    });
+
+    expect(complaints()).toHaveLength(1);
+    expect(JSON.parse(complaints()[0] ?? '')).toMatchObject({ misses: 30, backends: [backend] });
+    expect(await world.chainer.chainOnce()).toBe(1);
+  });
+
+  const complaints = (): string[] => world.lines.filter((line) => line.includes('held the chain lock'));
+
+  /** Another session that takes the chainer's lock; gives its backend. */
+  const whileLocked = async (work: () => Promise<unknown>): Promise<number> => {
+    const client = await world.database.pool.connect();
+    try {
+      const { rows } = await client.query<{ pid: number }>(
+        `select pg_backend_pid() as pid, pg_advisory_lock(x'6f7574724155'::bigint)`,
+      );
+      await work();
+      return rows[0]?.pid ?? 0;
+    } finally {
+      await client.query('select pg_advisory_unlock_all()');
+      client.release();
+    }
+  };
 });
 
 describe('D11 The chainer refuses', () => {

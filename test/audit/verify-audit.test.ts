@@ -194,6 +194,53 @@ describe('D11 A removed row', () => {
   });
 });
 
+describe('D11 An event that is kept out of the chain', () => {
+  let kept: string;
+  beforeEach(async () => {
+    kept = (await world.append(1))[0] ?? '';
+  });
+  const later = async (seconds: number): Promise<void> => {
+    world.clock.advance(seconds * 1000);
+    await world.append(1);
+  };
+
+  it('is found at once when it was marked as refused, though the service wrote it', async () => {
+    await world.tamper('update audit_pending set refused_at = now()');
+
+    expect(await found()).toEqual([{ kind: 'deleted', position: null, eventId: kept }]);
+    expect(await found({ withoutHmac: true })).toEqual([{ kind: 'deleted', position: null, eventId: kept }]);
+    expect((await world.verify()).faults[0]?.message).toContain('is as the service wrote it, but was marked');
+  });
+
+  it.each([
+    ['it was taken off the list of work', 'delete from audit_pending'],
+    ['it waits and nobody links it', 'select 1'],
+  ])('is found when %s and the newest event is a minute younger', async (_what, statement) => {
+    await world.tamper(statement);
+    await later(59);
+    expect(await found()).toEqual([]);
+    await later(2);
+
+    expect(await found()).toEqual([{ kind: 'deleted', position: null, eventId: kept }]);
+    expect((await world.verify()).faults[0]?.message).toContain('more than 60 seconds older');
+  });
+
+  it('is no fault while nothing newer was written: the service was killed before it linked it', async () => {
+    world.clock.advance(3_600_000);
+
+    expect(await world.verify({ anchorPath })).toMatchObject({ ok: true, unchained: 1 });
+  });
+
+  it('is named once when its link was deleted long after it was made', async () => {
+    await chainAll(world);
+    await later(3600);
+    await chainAll(world);
+    await world.tamper('delete from audit_chain where position = 5');
+
+    expect(await found()).toEqual([{ kind: 'deleted', position: 5, eventId: id(5) }]);
+  });
+});
+
 describe('D11 Order', () => {
   it.each([
     [3, 4],
