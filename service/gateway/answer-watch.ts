@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { endedTurn, type ModelFault } from './faults.ts';
-import { usageFrom, usageSchema, type ReportedUsage } from './usage.ts';
+import { makeUsageMeter, type ReportedUsage } from './usage.ts';
 
 const choice = z.looseObject({
   finish_reason: z.string().nullish(),
@@ -9,7 +9,7 @@ const choice = z.looseObject({
 });
 const answer = z.looseObject({
   choices: z.array(choice).nullish(),
-  usage: usageSchema.nullish().catch(null),
+  usage: z.unknown().optional(),
   error: z.unknown().optional(),
 });
 
@@ -30,13 +30,13 @@ export interface AnswerWatch {
 }
 
 export function watchAnswer(): AnswerWatch {
-  let usage: ReportedUsage | null = null;
+  const meter = makeUsageMeter();
   let finish: string | null = null;
   let hasToolCall = false;
   return {
     see(json) {
       const seen = parseAnswer(json);
-      if (seen.usage !== null && seen.usage !== undefined) usage = usageFrom(seen.usage);
+      meter.see(seen.usage);
       if (seen.error !== null && seen.error !== undefined) throw endedTurn('upstream_error');
       if (seen.choices === null || seen.choices === undefined) {
         if (seen.usage === null || seen.usage === undefined) throw endedTurn('upstream_malformed');
@@ -54,7 +54,7 @@ export function watchAnswer(): AnswerWatch {
     end() {
       if (finish === null) throw endedTurn('upstream_incomplete');
     },
-    usage: () => usage,
+    usage: () => meter.usage(),
     finishReason: () => finish,
   };
 }

@@ -99,10 +99,19 @@ async function admit(parts: CallModelParts, identity: TaskIdentity, request: Req
   });
   if (outcome === 'limit') throw callLimitReached();
   if (outcome === 'ended') throw tokenEnded();
+  if (completion.leftOut.length > 0)
+    parts.log.debug(
+      { taskId: identity.taskId, callId: id, fields: namesOf(completion.leftOut) },
+      'fields not passed on',
+    );
   const body = completion.forward(model);
   const fuse = lightFuse(parts.silenceMs, parts.callMs);
   return { id, identity, model, isStream: completion.isStream, body, watch: watchAnswer(), fuse };
 }
+
+/** Names only, and only what looks like one: the rest could be anything the client holds. */
+const namesOf = (fields: readonly string[]): string[] =>
+  fields.filter((name) => /^[a-z_]{1,40}$/.test(name)).slice(0, 20);
 
 async function perform(parts: CallModelParts, call: Call, response: Response): Promise<void> {
   try {
@@ -168,7 +177,9 @@ async function close(
   const nothing = { input: 0, cached: 0, output: 0, reasoning: 0 };
   const tokens = usage?.tokens ?? (isFree ? nothing : null);
   const listed = usage === null ? null : costOf(parts.prices, call.model, usage.tokens);
-  const costMicroUsd = isFree ? 0 : (usage?.costMicroUsd ?? listed);
+  // A cost computed from numbers that may be too low would pass for the whole.
+  const known = usage === null || usage.isDoubtful ? null : (usage.costMicroUsd ?? listed);
+  const costMicroUsd = isFree ? 0 : known;
   const priced = usage !== null && usage.costMicroUsd !== null ? 'provider' : 'prices';
   const costSource = isFree ? 'none' : costMicroUsd === null ? 'unknown' : priced;
   if (status === 'succeeded' && costMicroUsd === null)

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { ServiceError } from '../platform/errors.ts';
-import type { Tokens } from './usage.ts';
+import { costMicroUsdAtMost, type Tokens } from './usage.ts';
 
 const amount = z.number().int().nonnegative();
 const price = z.strictObject({ input: amount, cached: amount, output: amount, reasoning: amount });
@@ -55,7 +55,7 @@ function readPriceFile(file: string | URL): z.output<typeof priceFile> {
   );
 }
 
-/** Cost in integer micro-USD, rounded to the nearest; null when the model has no known price. */
+/** Cost in integer micro-USD, rounded to the nearest; null when the model has no known price, or none that can be right. */
 export function costOf(prices: PriceTable, model: string, tokens: Tokens): number | null {
   const known = prices.models.get(model);
   if (known === undefined) return null;
@@ -64,5 +64,6 @@ export function costOf(prices: PriceTable, model: string, tokens: Tokens): numbe
     tokens.cached * known.cached +
     tokens.output * known.output +
     tokens.reasoning * known.reasoning;
-  return Math.round(sum / 1_000_000);
+  const cost = Math.round(sum / 1_000_000);
+  return cost <= costMicroUsdAtMost ? cost : null;
 }

@@ -13,12 +13,46 @@ const completion = z.looseObject({
   model: z.string().optional(),
   messages: z.array(z.unknown()).min(1),
   stream: z.boolean().nullish(),
-  stream_options: z.looseObject({}).nullish(),
+  tools: z.array(z.looseObject({})).nullish(),
 });
+
+/**
+ * What of a request goes upstream as it came. Everything else is left out: providers know fields that name further
+ * models (`models`, `route`, `provider`), order several answers (`n`), buy services beside the model (`plugins`,
+ * `web_search_options`, `service_tier`), or keep the conversation (`store`, `metadata`).
+ */
+const forwarded = [
+  'messages',
+  'tool_choice',
+  'parallel_tool_calls',
+  'temperature',
+  'top_p',
+  'top_k',
+  'min_p',
+  'max_tokens',
+  'max_completion_tokens',
+  'stop',
+  'seed',
+  'presence_penalty',
+  'frequency_penalty',
+  'repetition_penalty',
+  'logit_bias',
+  'response_format',
+  'reasoning',
+  'include_reasoning',
+  'reasoning_effort',
+  'verbosity',
+  'prompt_cache_key',
+] as const;
+/** These go upstream in a form of our own. */
+const rewritten = ['model', 'stream', 'stream_options', 'tools', 'usage'] as const;
+const known: ReadonlySet<string> = new Set([...forwarded, ...rewritten]);
 
 export interface CompletionRequest {
   readonly model: string | null;
   readonly isStream: boolean;
+  /** Names of the fields that are not passed on. */
+  readonly leftOut: readonly string[];
   /** The body for upstream, with the model's real name and usage asked for. */
   forward(model: string): string;
 }
@@ -47,14 +81,30 @@ export async function readCompletionRequest(request: Request, limitBytes: number
   return {
     model: body.model ?? null,
     isStream,
-    forward(model) {
-      const { stream_options: asked, ...rest } = body;
-      // Without it most providers keep the usage of a stream to themselves, and nothing could be metered.
-      const streamOptions = isStream ? { stream_options: { ...asked, include_usage: true } } : {};
-      return JSON.stringify({ ...rest, model, ...streamOptions });
-    },
+    leftOut: Object.keys(body).filter((name) => !known.has(name)),
+    forward: (model) => JSON.stringify({ model, ...passedOn(body), ...ownWords(body, isStream) }),
   };
 }
+
+type Body = z.output<typeof completion>;
+
+const passedOn = (body: Body): Record<string, unknown> =>
+  Object.fromEntries(forwarded.flatMap((name) => (Object.hasOwn(body, name) ? [[name, body[name]]] : [])));
+
+function ownWords(body: Body, isStream: boolean): Record<string, unknown> {
+  // Tools of any other type are run by the provider, at a price of their own.
+  const tools = (body.tools ?? []).filter((tool) => tool['type'] === 'function');
+  return {
+    ...(tools.length === 0 ? {} : { tools }),
+    ...(body.stream == null ? {} : { stream: isStream }),
+    // Without it most providers keep the usage of a stream to themselves, and nothing could be metered.
+    ...(isStream ? { stream_options: { include_usage: true } } : {}),
+    // OpenRouter's own way to ask for usage and cost; a provider that is not asked so may not know it.
+    ...(wantsUsage.safeParse(body['usage']).success ? { usage: { include: true } } : {}),
+  };
+}
+
+const wantsUsage = z.looseObject({ include: z.literal(true) });
 
 /** Paths and rules only: a value could be a piece of the prompt. */
 const faultsOf = (error: z.ZodError): string =>

@@ -158,6 +158,86 @@ describe('P-47 the wire', () => {
   });
 });
 
+describe('what the provider reports as used (part of P-54)', () => {
+  const dear = { input: 1_000_000, cached: 100_000, output: 2_000_000, reasoning: 2_000_000 };
+  const prices = { taken: '2026-11-21', models: new Map([['scripted/model', dear]]) };
+  const report = (used: unknown): string => `data: ${JSON.stringify({ choices: [], usage: used })}`;
+  const bare = (used: string): string => `data: {"usage":${used}}`;
+  const most = 1_000_000_000;
+
+  const metered = async (...reports: string[]) => {
+    const events = [word('a', 'stop'), ...reports, 'data: [DONE]', ''].join('\n\n');
+    const { ask, token, rows, database, gateway } = await startWith(
+      (_request, response) => void response.writeHead(200, sse).end(events),
+      { prices },
+    );
+    const text = await (await ask(token, 'hello')).text();
+    expect(text).not.toContain('error');
+    const [row] = await rows();
+    const taskId = String(row?.['task_id']);
+    return { row, sum: await database.transaction((tx) => gateway.usageOf(tx, taskId)) };
+  };
+
+  it.each([
+    ['more than bigint holds', bare('{"prompt_tokens":1e30,"completion_tokens":1}')],
+    ['a negative count', bare('{"prompt_tokens":10,"completion_tokens":-5}')],
+    ['a fraction', bare('{"prompt_tokens":10.5,"completion_tokens":1}')],
+    ['nothing', bare('{}')],
+  ])('closes the row as unpriced when it is %s, and ends no turn for it', async (_name, event) => {
+    const { row, sum } = await metered(event.replace('{"usage"', '{"choices":[],"usage"'));
+
+    expect(row).toMatchObject({
+      status: 'succeeded',
+      input_tokens: null,
+      cost_micro_usd: null,
+      cost_source: 'unknown',
+      error_code: null,
+    });
+    expect(sum).toMatchObject({ calls: 1, unpriced_calls: 1, cost_micro_usd: 0 });
+  });
+
+  it('ends no turn for an unusable report in an event of its own', async () => {
+    expect((await metered(bare('{"prompt_tokens":-1}'))).row).toMatchObject({ status: 'succeeded' });
+  });
+
+  it('closes the row with the largest numbers there may be', async () => {
+    const { row } = await metered(
+      report({
+        prompt_tokens: most,
+        completion_tokens: most,
+        completion_tokens_details: { reasoning_tokens: most },
+        cost: 10_000,
+      }),
+    );
+
+    expect(row).toMatchObject({ status: 'succeeded', input_tokens: most, cost_micro_usd: 10_000_000_000 });
+  });
+
+  it('prices by the list when the cost it names is absurd', async () => {
+    const { row } = await metered(report({ prompt_tokens: 3, completion_tokens: 2, cost: 1e300 }));
+
+    expect(row).toMatchObject({ status: 'succeeded', cost_micro_usd: 7, cost_source: 'prices' });
+  });
+
+  it('does not let a later report take an earlier one back', async () => {
+    const { row } = await metered(
+      report({ prompt_tokens: 300, completion_tokens: 20, cost: 0.5 }),
+      report({ prompt_tokens: 0, completion_tokens: 0, cost: 0 }),
+    );
+
+    expect(row).toMatchObject({ input_tokens: 300, output_tokens: 20, cost_micro_usd: 500_000 });
+  });
+
+  it('does not price a call of which a later report was unusable', async () => {
+    const { row } = await metered(
+      report({ prompt_tokens: 300, completion_tokens: 20 }),
+      report({ prompt_tokens: -1, completion_tokens: 0 }),
+    );
+
+    expect(row).toMatchObject({ input_tokens: 300, cost_micro_usd: null, cost_source: 'unknown' });
+  });
+});
+
 describe('a provider key (part of S-58 and C-14)', () => {
   const echoes: readonly (readonly [string, Answer])[] = [
     [

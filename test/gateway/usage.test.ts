@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import { costOf, loadPrices } from '../../service/gateway/prices.ts';
-import { usageFrom } from '../../service/gateway/usage.ts';
+import { makeUsageMeter } from '../../service/gateway/usage.ts';
 import { startGateway, type GatewayHarness, type HarnessOptions } from './gateway-harness.ts';
 
 let harness: GatewayHarness | undefined;
@@ -137,7 +137,6 @@ describe('usage (part of P-54)', () => {
   });
 
   it.each([
-    ['nothing', {}, { input: 0, cached: 0, output: 0, reasoning: 0 }],
     [
       'more cached than asked',
       { prompt_tokens: 5, prompt_tokens_details: { cached_tokens: 9 } },
@@ -149,9 +148,60 @@ describe('usage (part of P-54)', () => {
       { output: 5, reasoning: 9 },
     ],
   ])('understands a provider that reports %s', (_name, reported, tokens) => {
-    expect(usageFrom(reported).tokens).toMatchObject(tokens);
+    expect(gathered(reported)?.tokens).toMatchObject(tokens);
+  });
+
+  it.each([
+    ['nothing', {}],
+    ['null', null],
+    ['a fraction', { prompt_tokens: 1.5, completion_tokens: 1 }],
+    ['less than nothing', { prompt_tokens: 10, completion_tokens: -1 }],
+    ['more than a thousand million', { prompt_tokens: 1_000_000_001, completion_tokens: 1 }],
+    ['a number that is none', { prompt_tokens: 1e400, completion_tokens: 1 }],
+    ['a text', { prompt_tokens: '10', completion_tokens: 1 }],
+    ['a detail without bounds', { prompt_tokens: 1, prompt_tokens_details: { cached_tokens: 1e30 } }],
+    ['no object', 'free of charge'],
+  ])('takes %s for not reported', (_name, reported) => {
+    expect(gathered(reported)).toBeNull();
+  });
+
+  it.each([-1, 10_001, 1e300, '0.01', Number.NaN])('takes a cost of %p for not reported', (cost) => {
+    expect(gathered({ prompt_tokens: 1, completion_tokens: 1, cost })).toMatchObject({
+      tokens: { input: 1, output: 1 },
+      costMicroUsd: null,
+    });
+  });
+
+  it('never falls within one answer: of each number the largest counts', () => {
+    const early = {
+      prompt_tokens: 100,
+      completion_tokens: 20,
+      prompt_tokens_details: { cached_tokens: 30 },
+      completion_tokens_details: { reasoning_tokens: 5 },
+      cost: 0.5,
+    };
+    const late = { prompt_tokens: 1, completion_tokens: 40, cost: 0 };
+
+    expect(gathered(early, late, {}, null)).toEqual({
+      tokens: { input: 70, cached: 30, output: 35, reasoning: 5 },
+      costMicroUsd: 500_000,
+      isDoubtful: false,
+    });
+  });
+
+  it('keeps what was reported before a report that cannot be right, and doubts it', () => {
+    expect(gathered({ prompt_tokens: 100, completion_tokens: 20 }, { prompt_tokens: -1 })).toMatchObject({
+      tokens: { input: 100, output: 20 },
+      isDoubtful: true,
+    });
   });
 });
+
+const gathered = (...reports: unknown[]) => {
+  const meter = makeUsageMeter();
+  for (const report of reports) meter.see(report);
+  return meter.usage();
+};
 
 describe('the price list (part of P-54)', () => {
   it('is valid, dated, and lists no price of zero for output', () => {
@@ -191,5 +241,12 @@ describe('the price list (part of P-54)', () => {
 
     expect([at(499_999), at(500_000), at(1_000_000)]).toEqual([0, 1, 1]);
     expect(costOf(table, 'unknown', tokens)).toBeNull();
+  });
+
+  it('gives no cost that could not be stored', () => {
+    const tokens = { input: 1_000_000_000, cached: 0, output: 0, reasoning: 0 };
+    const at = (input: number) => costOf({ ...table, models: new Map([['m', { ...dear, input }]]) }, 'm', tokens);
+
+    expect([at(10_000_000), at(10_000_001), at(Number.MAX_SAFE_INTEGER)]).toEqual([10_000_000_000, null, null]);
   });
 });
