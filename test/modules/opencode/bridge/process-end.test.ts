@@ -135,7 +135,7 @@ describe('D2 a stop of what does not want to be found', () => {
 
   async function stop(lease: { readonly task_id: string }) {
     const reply = await world.service.send('stop', { task_id: lease.task_id, attempt: 1, reason: 'UserStopped' });
-    if (!reply.success) throw new Error(reply.error);
+    if (!reply.success || !reply.data) throw new Error('The stop was refused.');
     return reply.data;
   }
 });
