@@ -78,18 +78,22 @@ const titleOfAsk = ({ permission, patterns = [], metadata = {} }: HarnessAsk): s
   return `${permission}: ${String(subject ?? 'anything')}`.replace(/\s+/g, ' ').slice(0, 500);
 };
 
-/** Exactly what would be done: bound to the call, so that an approval of one command approves no other. */
+/**
+ * Exactly what would be done: bound to the call, so that an approval of one command approves no other.
+ *
+ * The names of the metadata are the harness's choice; ours come last, so that none of them can be replaced.
+ */
 function detailOf(ask: HarnessAsk): Record<string, unknown> {
   return {
-    permission: ask.permission,
-    patterns: (ask.patterns ?? []).slice(0, 100).map((pattern) => pattern.slice(0, 2_000)),
-    session_id: ask.sessionID,
-    call_id: ask.tool?.callID ?? null,
     ...Object.fromEntries(
       Object.entries(ask.metadata ?? {})
         .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
         .slice(0, 20)
         .map(([name, value]) => [name, typeof value === 'string' ? value.slice(0, textBytes) : value]),
     ),
+    permission: ask.permission,
+    patterns: (ask.patterns ?? []).slice(0, 100).map((pattern) => pattern.slice(0, 2_000)),
+    session_id: ask.sessionID,
+    call_id: ask.tool?.callID ?? null,
   };
 }
