@@ -9,7 +9,7 @@
 export interface ToolCallHold {
   /** What may be passed on now. */
   take(text: string): string;
-  /** The rest, once the provider's answer has ended; null when a held answer never came to its finish. */
+  /** The rest, once the provider's answer has ended; null when a held answer never came to its finish or was too long. */
   end(): string | null;
 }
 
@@ -21,11 +21,19 @@ interface StreamChunk {
   }[];
 }
 
-const separator = /\r?\n\r?\n/;
+const separator = /\r?\n\r?\n/g;
+/** Longest separator less one: so much of one may have arrived. */
+const carriedChars = 3;
+/** More than any whole tool call; an answer that holds back more is cut, so that it cannot fill the memory. */
+const maxHeldChars = 8 * 1024 * 1024;
 
 export function makeToolCallHold(): ToolCallHold {
-  let rest = '';
+  /** Pieces of an event that is not whole. Joined only once, because joining at each piece costs their square. */
+  let pieces: string[] = [];
+  let pendingChars = 0;
+  let carried = '';
   let held: string | null = null;
+  let isCut = false;
 
   function judge(event: string): string {
     const chunk = parse(event);
@@ -41,21 +49,47 @@ export function makeToolCallHold(): ToolCallHold {
     return whole;
   }
 
+  function pend(text: string): void {
+    pieces.push(text);
+    pendingChars += text.length;
+    carried = (carried + text).slice(-carriedChars);
+  }
+
+  function takePending(): string {
+    const event = pieces.join('');
+    pieces = [];
+    pendingChars = 0;
+    carried = '';
+    return event;
+  }
+
+  function cut(): void {
+    isCut = true;
+    held = null;
+    takePending();
+  }
+
   return {
     take(text) {
-      rest += text;
+      if (isCut) return '';
+      const searched = carried + text;
+      const offset = carried.length;
       let passed = '';
-      for (let match = separator.exec(rest); match; match = separator.exec(rest)) {
-        const end = match.index + match[0].length;
-        passed += judge(rest.slice(0, end));
-        rest = rest.slice(end);
+      let start = 0;
+      for (const match of searched.matchAll(separator)) {
+        const end = match.index + match[0].length - offset;
+        pend(text.slice(start, end));
+        passed += judge(takePending());
+        start = end;
       }
+      if (start < text.length) pend(text.slice(start));
+      if (pendingChars + (held?.length ?? 0) > maxHeldChars) cut();
       return passed;
     },
     end() {
-      const last = rest === '' ? '' : judge(rest);
-      rest = '';
-      return held === null ? last : null;
+      const event = takePending();
+      const last = event === '' ? '' : judge(event);
+      return isCut || held !== null ? null : last;
     },
   };
 }

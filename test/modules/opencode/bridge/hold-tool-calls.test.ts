@@ -55,4 +55,36 @@ describe('tool calls wait for the end of their answer', () => {
       }),
     );
   });
+
+  it('finds a separator of either kind in any pieces', () => {
+    const answer = `${text}${call}`.replaceAll('\n', '\r\n') + finish + done;
+    const pieces = [...answer];
+
+    expect(relay(pieces)).toEqual({ passed: answer, isWhole: true });
+  });
+
+  it.each([
+    ['an event without an end', ['data: '], 'x'.repeat(16 * 1024)],
+    ['tool calls without a finish', [call], chunk({ tool_calls: [{ function: { arguments: 'x'.repeat(16_000) } }] })],
+  ])('cuts an answer that holds more than 8 MB back in %s', (_case, begin, piece) => {
+    const hold = makeToolCallHold();
+    for (const one of begin) hold.take(one);
+    for (let index = 0; index < 600; index += 1) expect(hold.take(piece)).toBe('');
+
+    expect(hold.take(`\n\n${text}${finish}`)).toBe('');
+    expect(hold.end()).toBeNull();
+  });
+
+  it('looks at each piece once: 400,000 pieces of one event take about as long per piece as 40,000', () => {
+    const costOf = (count: number): number => {
+      const hold = makeToolCallHold();
+      const began = performance.now();
+      for (let index = 0; index < count; index += 1) hold.take('0123456789');
+      return (performance.now() - began) / count;
+    };
+    costOf(40_000);
+
+    // Quadratic time would be ten times as long per piece; a busy machine is not.
+    expect(Math.min(costOf(400_000), costOf(400_000))).toBeLessThan(5 * Math.max(costOf(40_000), 0.001));
+  });
 });
