@@ -6,6 +6,7 @@ import type { AttemptParts } from './attempt-parts.ts';
 import { openLink, type Commands, type Link } from './link.ts';
 import { textOf, type SecretKeeper } from './log.ts';
 import { keyOf, makeOutbox } from './outbox.ts';
+import { outboxKey } from './stored-results.ts';
 import { sweep } from './process-tree.ts';
 import { makeRegistrar } from './register.ts';
 import type { Relay } from './relay.ts';
@@ -47,7 +48,12 @@ export function startBridge(parts: BridgeParts): Bridge {
   const attempts = new Map<string, Attempt>();
   const receipts = new Map<string, StopReceipt>();
   const runners = new Set<number>();
-  const outbox = makeOutbox(join(settings.agentDir, 'outbox'), now);
+  const outbox = makeOutbox({
+    directory: join(settings.agentDir, 'outbox'),
+    key: outboxKey(settings.harnessKey),
+    log,
+    now,
+  });
   const registrar = makeRegistrar({
     settings,
     harnessVersion: parts.harnessVersion,

@@ -24,6 +24,7 @@ const inert: readonly (readonly [string, string])[] = [
   ['core.fsmonitor', 'false'],
   ['core.hooksPath', '/dev/null'],
   ['core.attributesFile', '/dev/null'],
+  ['core.sparseCheckout', 'false'],
   ['core.sshCommand', 'false'],
   ['core.askPass', 'false'],
   ['core.pager', 'cat'],
@@ -64,6 +65,8 @@ export function makeGit({ exec, path, home, globalConfig }: GitParts): Git {
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_CONFIG_GLOBAL: globalConfig,
     GIT_ATTR_NOSYSTEM: '1',
+    // A replacement would show, and check, another content than the one that is pushed.
+    GIT_NO_REPLACE_OBJECTS: '1',
     GIT_TERMINAL_PROMPT: '0',
     GIT_PAGER: 'cat',
     GIT_EDITOR: 'false',

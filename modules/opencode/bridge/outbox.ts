@@ -1,5 +1,3 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import {
   limits,
   type Ask,
@@ -9,6 +7,9 @@ import {
   type Evidence,
 } from '../../contract.ts';
 import type { EventData } from './events.ts';
+import { keyOf, makeStoredResults, type StoredResultsParts } from './stored-results.ts';
+
+export { keyOf } from './stored-results.ts';
 
 export type EventPayload = BridgeRequests['event']['payload'];
 
@@ -44,30 +45,21 @@ export interface Outbox {
   onChange(listener: () => void): void;
 }
 
-export const keyOf = ({ task_id, attempt }: AttemptRef): string => `${task_id}.${attempt}`;
-
 /** While the service is away text is left out first, then everything: the work goes on, the record has a gap. */
 const maxTextEvents = 2_000;
 const maxEvents = 10_000;
-
-interface Stored {
-  readonly ref: AttemptRef;
-  readonly events: EventPayload[];
-  readonly result: Evidence;
-}
 
 /**
  * Keeps messages until the service has acknowledged them.
  *
  * Events of a running attempt live in memory: if the bridge dies the attempt is lost and so are they. A result
- * lives on disk with the events before it, because the work it reports is done.
+ * lives on disk with the events before it, because the work it reports is done; `makeStoredResults` says why the
+ * agent cannot forge one.
  */
-export function makeOutbox(directory: string, now: () => Date): Outbox {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+export function makeOutbox({ now, ...storage }: StoredResultsParts & { readonly now: () => Date }): Outbox {
+  const stored = makeStoredResults(storage);
   const entries = new Map<string, OutboxEntry>();
   let changed = (): void => undefined;
-
-  const fileOf = (ref: AttemptRef): string => join(directory, `${keyOf(ref)}.json`);
 
   function addEntry(ref: AttemptRef, events: EventPayload[], result: Evidence | null): OutboxEntry {
     const key = keyOf(ref);
@@ -87,14 +79,14 @@ export function makeOutbox(directory: string, now: () => Date): Outbox {
       },
       close() {
         if (entries.get(key) === entry) entries.delete(key);
-        rmSync(fileOf(ref), { force: true });
+        stored.forget(ref);
       },
     };
     entries.set(key, entry);
     return entry;
   }
 
-  for (const stored of readStored(directory)) addEntry(stored.ref, stored.events, stored.result);
+  for (const { ref, events, result } of stored.read()) addEntry(ref, events, result);
 
   return {
     entries,
@@ -120,12 +112,8 @@ export function makeOutbox(directory: string, now: () => Date): Outbox {
           if (isOver()) return;
           entry.result = evidence;
           entry.asks.clear();
-          try {
-            store(fileOf(ref), { ref, events: entry.events, result: evidence });
-          } finally {
-            // A full disk must not keep a result from being sent.
-            changed();
-          }
+          stored.keep({ ref, events: entry.events, result: evidence });
+          changed();
         },
         drop: () => entry.close(),
       };
@@ -136,22 +124,4 @@ export function makeOutbox(directory: string, now: () => Date): Outbox {
 /** Data of an event is small by construction; what is not is replaced by a word. */
 function fitting(data: EventData): EventData {
   return Buffer.byteLength(JSON.stringify(data)) <= limits.eventBytes - 1_024 ? data : { notice: 'too large' };
-}
-
-function store(file: string, value: Stored): void {
-  writeFileSync(`${file}.next`, JSON.stringify(value), { mode: 0o600 });
-  renameSync(`${file}.next`, file);
-}
-
-function readStored(directory: string): Stored[] {
-  return readdirSync(directory)
-    .filter((name) => name.endsWith('.json'))
-    .flatMap((name) => {
-      try {
-        return [JSON.parse(readFileSync(join(directory, name), 'utf8')) as Stored];
-      } catch {
-        rmSync(join(directory, name), { force: true });
-        return [];
-      }
-    });
 }

@@ -1,11 +1,10 @@
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Evidence, Lease } from '../../contract.ts';
 import type { Asks } from './asks.ts';
 import { patchOf, type WorkDone } from './commit.ts';
 import type { Emit } from './events.ts';
 import type { Git } from './git.ts';
 import type { Runner } from './runner-client.ts';
+import { makeVerifyPlace, type VerifyPlace } from './verify-place.ts';
 import type { WorkTree } from './worktree.ts';
 
 export interface VerifyParts {
@@ -29,9 +28,14 @@ const outputBytes = 8 * 1024;
 const listedFiles = 200;
 
 /**
- * Runs the command that checks the work, without a shell, in the work tree, with an environment of its own.
+ * Runs the command that checks the work, without a shell, on the commit and nothing else.
  *
- * Code that the agent wrote runs here, so in every profile but `trusted` a person sees command and change first.
+ * Place    a fresh checkout of the commit (of the base where nothing was committed), a new and empty HOME and
+ *          TMPDIR, an environment of its own; all of it is removed afterwards. What is not committed is not there:
+ *          no `node_modules`, no build output, no ignored file. The command installs what it needs, or uses tools
+ *          of the image. What it writes is not kept.
+ * Person   code that the agent wrote runs here, so in every profile but `trusted` a person sees command and change
+ *          first; the change is read from the same commit.
  */
 export async function verifyWork(parts: VerifyParts): Promise<Verified> {
   const { lease, emit } = parts;
@@ -54,7 +58,7 @@ async function isAllowed({ lease, asks, git, workTree, work }: VerifyParts): Pro
       diff: work.diff,
       changed_files: work.changedFiles.slice(0, listedFiles),
       commit: work.commit,
-      ...(await patchOf(git, workTree)),
+      ...(await patchOf(git, workTree, work)),
     },
   });
   return answer.decision === 'once';
@@ -64,13 +68,21 @@ async function run(
   parts: VerifyParts,
   command: NonNullable<Lease['verify']>,
 ): Promise<NonNullable<Evidence['verify']>> {
-  const home = join(parts.taskDir, `verify-${parts.lease.attempt}`);
-  mkdirSync(home, { recursive: true, mode: 0o700 });
+  const { git, workTree, work, taskDir, lease } = parts;
+  let place: VerifyPlace | null = null;
   try {
+    place = await makeVerifyPlace({ git, workTree: workTree.path, taskDir, commit: work.commit ?? workTree.base });
     const result = await parts.runner.exec({
       argv: command.argv,
-      directory: parts.workTree.path,
-      environment: { PATH: parts.path, HOME: home, LANG: 'C.UTF-8', CI: 'true', ...parts.lease.environment },
+      directory: place.tree,
+      environment: {
+        LANG: 'C.UTF-8',
+        CI: 'true',
+        ...lease.environment,
+        PATH: parts.path,
+        HOME: place.home,
+        TMPDIR: place.temporary,
+      },
       timeout_ms: command.timeout_seconds * 1_000,
       max_bytes: outputBytes,
       tail: true,
@@ -78,5 +90,7 @@ async function run(
     return { exit: result.exit, timed_out: result.timed_out, output: result.stdout };
   } catch (error) {
     return { exit: null, timed_out: false, output: `The command could not be started: ${(error as Error).message}` };
+  } finally {
+    place?.remove();
   }
 }

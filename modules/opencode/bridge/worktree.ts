@@ -59,17 +59,29 @@ export async function prepareWorkTree(parts: WorkTreeParts, lease: Lease): Promi
   const path = join(outrigger, 'worktrees', slugOf(lease.branch));
   const remembered = join(taskDir, 'base');
   mkdirSync(join(outrigger, 'worktrees'), { recursive: true });
-  if (existsSync(join(path, '.git')) && existsSync(remembered)) {
+  const known = rememberedBase(remembered);
+  if (existsSync(join(path, '.git')) && known !== null) {
     const { exit } = await git(['rev-parse', '--git-dir'], { directory: path });
-    if (exit === 0) return { path, base: readFileSync(remembered, 'utf8').trim(), branch: lease.branch };
+    if (exit === 0) return { path, base: known, branch: lease.branch };
   }
   if (repository === workspaceDir) writeFileSync(join(outrigger, '.gitignore'), '*\n');
   rmSync(path, { recursive: true, force: true });
   await git(['worktree', 'prune'], { directory: repository });
   const base = await addWorkTree(git, repository, path, lease);
   mkdirSync(taskDir, { recursive: true, mode: 0o700 });
+  rmSync(remembered, { recursive: true, force: true });
   writeFileSync(remembered, `${base}\n`);
   return { path, base, branch: lease.branch };
+}
+
+/** The agent can write this file, and what it says becomes an argument of git: it is a commit's id or nothing. */
+function rememberedBase(file: string): string | null {
+  try {
+    const text = readFileSync(file, 'utf8').trim();
+    return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text) ? text : null;
+  } catch {
+    return null;
+  }
 }
 
 async function addWorkTree(git: Git, repository: string, path: string, lease: Lease): Promise<string> {

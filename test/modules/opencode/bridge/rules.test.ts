@@ -23,6 +23,7 @@ import { descendantsOf, parseStat } from '../../../../modules/opencode/bridge/pr
 import { refusedEvidence } from '../../../../modules/opencode/bridge/refused-evidence.ts';
 import { nextPrompt } from '../../../../modules/opencode/bridge/session.ts';
 import { SettingsError, takeSettings } from '../../../../modules/opencode/bridge/settings.ts';
+import { outboxKey } from '../../../../modules/opencode/bridge/stored-results.ts';
 import { lastOfTurn, readMessage, toolExitsOf } from '../../../../modules/opencode/bridge/turn.ts';
 import { findRepository, slugOf } from '../../../../modules/opencode/bridge/worktree.ts';
 import { aLease } from '../../../support/bridge/bridge-process.ts';
@@ -502,9 +503,10 @@ describe('D2 the process tree', () => {
 
 describe('D16 the outbox', () => {
   const ref = { task_id: 't', attempt: 1 };
+  const newOutbox = () => makeOutbox({ directory, key: outboxKey('key'), log: () => undefined, now });
 
   it('numbers events without gaps, keeps them until acknowledged, and says nothing after the result', () => {
-    const outbox = makeOutbox(directory, now);
+    const outbox = newOutbox();
     const mine = outbox.open(ref);
     const entry = outbox.entries.get('t.1');
 
@@ -523,19 +525,19 @@ describe('D16 the outbox', () => {
   });
 
   it('finds a result and the events before it again after a restart, until it is delivered', () => {
-    const first = makeOutbox(directory, now).open(ref);
+    const first = newOutbox().open(ref);
     first.event('prompt.sent', {});
     first.finish(refusedEvidence(null, 'x'));
 
-    const again = makeOutbox(directory, now).entries.get('t.1');
+    const again = newOutbox().entries.get('t.1');
     expect(again).toMatchObject({ ref, events: [{ source_seq: 1 }], result: { failure: { retryable: true } } });
     again?.close();
 
-    expect(makeOutbox(directory, now).entries.size).toBe(0);
+    expect(newOutbox().entries.size).toBe(0);
   });
 
   it('forgets a fenced attempt', () => {
-    const outbox = makeOutbox(directory, now);
+    const outbox = newOutbox();
     const mine = outbox.open(ref);
 
     mine.drop();
@@ -547,7 +549,7 @@ describe('D16 the outbox', () => {
   });
 
   it('leaves text out, and nothing else, while the service is away for long', () => {
-    const outbox = makeOutbox(directory, now);
+    const outbox = newOutbox();
     const mine = outbox.open(ref);
 
     for (let index = 0; index < 2_100; index += 1) mine.event('message.text', {});
