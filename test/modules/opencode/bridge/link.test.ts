@@ -40,7 +40,7 @@ describe('P-74 a command that nobody knows', () => {
   });
 });
 
-describe('P-64 C-22 frames in both directions', () => {
+describe('C-22 frames in both directions (part of P-64)', () => {
   it('answers a decision for an attempt it does not run, and a stop with an honest receipt', async () => {
     const { service } = await start();
     await until('a connection', () => service.isConnected);
@@ -145,7 +145,7 @@ describe('O-67 C-04 the prompt as a file', () => {
   });
 });
 
-describe('D4 what an attempt begins with', () => {
+describe('what an attempt begins with (part of D4)', () => {
   it.each([
     ['no repository', { OUTRIGGER_REPOSITORY_DIR: '/nonexistent' }, /is no git repository/],
     ['a base commit that is not there', {}, /c0ffee.* is not in the repository/],
@@ -198,7 +198,7 @@ describe('D4 what an attempt begins with', () => {
   });
 });
 
-describe('D16 nothing said is lost or said twice', () => {
+describe('nothing said is lost or said twice (part of D16)', () => {
   it('sends events again after the connection broke before they were acknowledged', async () => {
     const { service } = await start();
     const lease = aLease('SCENARIO:bash ARG:echo hi');
@@ -249,7 +249,7 @@ describe('D16 nothing said is lost or said twice', () => {
   });
 });
 
-describe('D4 limits of the bridge', () => {
+describe('limits of the bridge (part of D4)', () => {
   it('ends a model that loops after its last allowed call', async () => {
     const { service, model } = await start({ environment: () => ({ OUTRIGGER_CALL_LIMIT: '4' }) });
     const lease = aLease('SCENARIO:loop', { profile: 'trusted' });
@@ -289,7 +289,7 @@ describe('D4 limits of the bridge', () => {
   });
 });
 
-describe('D2 a runner that is killed', () => {
+describe('a runner that is killed (part of D2)', () => {
   it('leaves no process: the bridge ends what it orphaned and reports a retryable failure', async () => {
     const { service } = await start();
     const lease = aLease('SCENARIO:bash ARG:sleep 311', { profile: 'trusted' });

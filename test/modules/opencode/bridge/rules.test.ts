@@ -228,7 +228,7 @@ const message = (
   parts,
 });
 
-describe('D16 what is said to a session', () => {
+describe('what is said to a session (part of D16)', () => {
   const lease = aLease('Do it.', { attempt: 3 });
   const prompt = message(lease.message_id, 'user');
 
@@ -263,7 +263,7 @@ describe('D16 what is said to a session', () => {
   });
 });
 
-describe('D4 what a turn came to', () => {
+describe('what a turn came to (part of D4)', () => {
   it('takes the last assistant message that answers this prompt, not a later turn’s or a child’s', () => {
     const messages = [
       message('u1', 'user'),
@@ -479,7 +479,7 @@ describe('git', () => {
   });
 });
 
-describe('D2 the process tree', () => {
+describe('the process tree (part of D2)', () => {
   it('reads the parent behind a command name that holds brackets', () => {
     expect(parseStat(7, '7 (a) (b c) S 3 7 7 0 -1')).toEqual({ pid: 7, parentPid: 3, state: 'S' });
   });
@@ -501,7 +501,7 @@ describe('D2 the process tree', () => {
   });
 });
 
-describe('D16 the outbox', () => {
+describe('the outbox (part of D16)', () => {
   const ref = { task_id: 't', attempt: 1 };
   const newOutbox = () => makeOutbox({ directory, key: outboxKey('key'), log: () => undefined, now });
 
