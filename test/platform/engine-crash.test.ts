@@ -159,7 +159,8 @@ describe('S-05 durable work survives kill -9 of the service', () => {
       await start({ maxRecoveries })
     ).exited;
     const third = await start({ maxRecoveries });
-    expect(await outside.status('poison')).toBe('delayed');
+    // Its pause may be over by the time we look, on a busy machine.
+    expect(['delayed', 'running']).toContain(await outside.status('poison'));
     await third.exited;
     const survivor = await start({ maxRecoveries });
     await ends('poison', 'gave_up');

@@ -104,6 +104,7 @@ async function work(story: Story): Promise<void> {
     bundle: parts.bundle,
     path,
     onSpawn: (pid) => parts.runners.add(pid),
+    log: parts.log,
   });
   progress.runner = runner;
   void runner.exited.then(() => parts.runners.delete(runner.pid));

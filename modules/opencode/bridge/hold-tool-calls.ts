@@ -11,6 +11,8 @@ export interface ToolCallHold {
   take(text: string): string;
   /** The rest, once the provider's answer has ended; null when a held answer never came to its finish or was too long. */
   end(): string | null;
+  /** Whether the answer has come to its finish: what breaks after that has lost nothing the harness needs. */
+  isWhole(): boolean;
 }
 
 interface StreamChunk {
@@ -34,9 +36,11 @@ export function makeToolCallHold(): ToolCallHold {
   let carried = '';
   let held: string | null = null;
   let isCut = false;
+  let isWhole = false;
 
   function judge(event: string): string {
     const chunk = parse(event);
+    if (chunk?.choices?.some((choice) => choice.finish_reason)) isWhole = true;
     if (chunk?.error !== undefined) {
       held = null;
       return event;
@@ -86,6 +90,7 @@ export function makeToolCallHold(): ToolCallHold {
       if (pendingChars + (held?.length ?? 0) > maxHeldChars) cut();
       return passed;
     },
+    isWhole: () => isWhole && !isCut,
     end() {
       const event = takePending();
       const last = event === '' ? '' : judge(event);

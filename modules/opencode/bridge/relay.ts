@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { makeToolCallHold } from './hold-tool-calls.ts';
+import { makeToolCallHold, type ToolCallHold } from './hold-tool-calls.ts';
 import type { Log } from './log.ts';
 
 /** Where an attempt's harness finds its model: a place that works only while the attempt runs. */
@@ -137,21 +137,34 @@ const kept = (request: IncomingMessage): Record<string, string> =>
 async function pour(answer: Response, response: ServerResponse): Promise<void> {
   const isStream = answer.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
   const hold = isStream ? makeToolCallHold() : null;
-  const decoder = new TextDecoder();
-  if (answer.body) {
-    const reader = answer.body.getReader();
-    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
-      const piece = hold ? hold.take(decoder.decode(chunk.value, { stream: true })) : chunk.value;
-      if (piece.length === 0 || response.write(piece) || response.destroyed) continue;
-      await new Promise<void>((resolve) => {
-        response.once('drain', resolve);
-        response.once('close', resolve);
-      });
-    }
+  try {
+    if (answer.body) await pourBody(answer.body, response, hold);
+  } catch (error) {
+    // Broken after its finish: to the harness it is a whole answer, and asking again would run its tools twice.
+    if (!hold?.isWhole()) throw error;
+    response.end('data: [DONE]\n\n');
+    return;
   }
   const last = hold ? hold.end() : '';
   if (last === null) response.destroy();
   else response.end(last);
+}
+
+async function pourBody(
+  body: ReadableStream<Uint8Array>,
+  response: ServerResponse,
+  hold: ToolCallHold | null,
+): Promise<void> {
+  const decoder = new TextDecoder();
+  const reader = body.getReader();
+  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+    const piece = hold ? hold.take(decoder.decode(chunk.value, { stream: true })) : chunk.value;
+    if (piece.length === 0 || response.write(piece) || response.destroyed) continue;
+    await new Promise<void>((resolve) => {
+      response.once('drain', resolve);
+      response.once('close', resolve);
+    });
+  }
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {

@@ -37,6 +37,15 @@ describe('tool calls wait for the end of their answer', () => {
     expect(relay([text, call])).toEqual({ passed: text, isWhole: false });
   });
 
+  it('says from the finish on that the answer is whole', () => {
+    const hold = makeToolCallHold();
+
+    hold.take(text + call);
+    expect(hold.isWhole()).toBe(false);
+    hold.take(finish);
+    expect(hold.isWhole()).toBe(true);
+  });
+
   it('passes an error in the stream without the tool call before it', () => {
     const error = 'data: {"error":{"message":"gone"}}\n\n';
 

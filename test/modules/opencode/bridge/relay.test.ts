@@ -18,6 +18,10 @@ beforeEach(async () => {
     response.once('close', () => (record.closed = true));
     response.writeHead(200, { 'content-type': 'text/event-stream', 'set-cookie': 'a=b' });
     response.write('data: {"choices":[{"delta":{"content":"a"}}]}\n\n');
+    const toolCall = 'data: {"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}\n\n';
+    const finish = 'data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}\n\n';
+    if (request.headers['x-break'] === 'before') return void response.write(toolCall, () => response.destroy());
+    if (request.headers['x-break'] === 'after') return void response.write(toolCall + finish, () => response.destroy());
     if (request.headers['x-hang'] === undefined) response.end('data: [DONE]\n\n');
   });
   await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
@@ -52,6 +56,16 @@ describe('the model relay', () => {
     });
     expect(seen[0]?.headers).not.toHaveProperty('cookie');
     expect(place.calls).toBe(1);
+  });
+
+  it('ends an answer that broke after its finish as a whole one, and breaks one that broke before it', async () => {
+    const place = open();
+
+    const whole = await (await call(place.url, { 'x-break': 'after' })).text();
+
+    expect(whole).toContain('tool_calls":[');
+    expect(whole).toMatch(/"finish_reason":"tool_calls"}]}\n\ndata: \[DONE\]\n\n$/);
+    await expect(call(place.url, { 'x-break': 'before' }).then((answer) => answer.text())).rejects.toThrow();
   });
 
   it.each(['/', '/llm/v1/chat/completions', `/llm/${'0'.repeat(32)}/v1/chat/completions`, '/api/v2/agents/tasks'])(
