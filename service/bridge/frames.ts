@@ -1,11 +1,5 @@
 import { z } from 'zod';
-import {
-  bridgeEventTypes,
-  limits,
-  reasons,
-  type BridgeRequests,
-  type BridgeRequestType,
-} from '../../modules/contract.ts';
+import { bridgeEventTypes, limits, reasons, type BridgeRequestType } from '../../modules/contract.ts';
 
 const attemptRef = z.object({ task_id: z.uuid(), attempt: z.number().int().min(1) });
 const count = z.number().int().min(0);
@@ -83,6 +77,3 @@ export const incomingFrame = z.union([
   z.object({ id: z.uuid(), success: z.literal(true), data: z.unknown() }),
   z.object({ id: z.uuid(), success: z.literal(false), error: text(4_000) }),
 ]);
-export type IncomingFrame = z.output<typeof incomingFrame>;
-
-export type RequestPayload<Type extends BridgeRequestType> = BridgeRequests[Type]['payload'];

@@ -58,9 +58,5 @@ export const httpStatus: Readonly<Record<ErrorKind, number>> = {
   internal: 500,
 };
 
-/** Whether trying the same thing again later can succeed. */
-export const isRetryable = (kind: ErrorKind): boolean =>
-  kind === 'rate_limited' || kind === 'unavailable' || kind === 'internal';
-
 export const notFound = (what: string): ServiceError =>
   new ServiceError('not_found', 'not_found', `${what} does not exist, or you may not see it.`);

@@ -57,7 +57,6 @@ export const taskBody = z.strictObject({
   }),
   ...workFields,
 });
-export type TaskBody = z.output<typeof taskBody>;
 
 /** A piece of work that was checked and may be stored. */
 export interface Work {
