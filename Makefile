@@ -1,5 +1,9 @@
 # Only the door: every target is in ./run, which also works without make.
-.PHONY: help demo test check run templates bench acceptance
+# Variables of images (AGENT=devbox VERSION=v1.0.0 …) reach ./run as its environment.
+TARGETS = help demo test check run templates cdktf bench acceptance \
+	build buildx agent-build executor-test test-docker test-images
 
-help demo test check run templates bench acceptance:
+.PHONY: $(TARGETS)
+
+$(TARGETS):
 	@./run $@

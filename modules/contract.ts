@@ -15,8 +15,16 @@ export const paths = {
   run: '/run/outrigger',
   opencode: '/tools/opencode',
   bridge: '/tools/bridge.js',
+  /** The worker's own program: IDE, gate, app status. */
+  helper: '/tools/helper.js',
+  /** Sets up HOME, PATH, certificates and proxies, then becomes the command it is given. */
+  enter: '/tools/enter',
   /** OpenCode's sessions and the bridge's own state; a volume that only the sidecar mounts. */
   agent: '/var/lib/outrigger-agent',
+  /** Folder of the admin's certificates, `tls.crt`; filled by the init container. */
+  customCa: '/etc/ssl/certs/custom-ca',
+  /** Nix's store, where the image has Nix: the worker fills it, the sidecar reads it. */
+  nix: '/nix',
 } as const;
 
 /** Ports inside a workspace, all on 127.0.0.1. 3000 and 8080 stay free for the user's own programs. */
@@ -55,7 +63,29 @@ export const bridgeEnvironment = {
   port: 'OUTRIGGER_BRIDGE_PORT',
   /** Model calls after which the bridge ends an attempt as a loop; default 1000. */
   callLimit: 'OUTRIGGER_CALL_LIMIT',
+  /** `paths.nix` where the image has Nix, else empty. */
+  nixDir: 'OUTRIGGER_NIX_DIR',
+  /** `true`: no work is taken before the worker has said that its clones ended and its gate stands; default `false`. */
+  awaitWorker: 'OUTRIGGER_AWAIT_WORKER',
 } as const;
+
+/** Environment of the helper, set by the template on the worker only. */
+export const helperEnvironment = {
+  /** Kind of the IDE: `code-server` (default), or `none` where the workspace was built without one. */
+  ide: 'OUTRIGGER_IDE',
+  /** Whether the IDE runs while nobody has asked for it or against it: `true` or `false` (default). */
+  ideEnabled: 'OUTRIGGER_IDE_ENABLED',
+  /** Loopback port of the gate; default `ports.ide`. */
+  idePort: 'OUTRIGGER_IDE_PORT',
+  /** Extensions that may be installed: `publisher.name` or `publisher`, comma separated; `*` is all, empty none. */
+  allowedExtensions: 'OUTRIGGER_ALLOWED_EXTENSIONS',
+  runDir: 'OUTRIGGER_RUN_DIR',
+  agentToken: 'CODER_AGENT_TOKEN',
+  agentUrl: 'CODER_AGENT_URL',
+} as const;
+
+/** The gate answers only under `/<hex of sha256(idePathSalt + CODER_AGENT_TOKEN)>/`, which `coder_app.url` carries. */
+export const idePathSalt = 'ide:';
 
 /** Version of the frames below. The service speaks this one and the one before it. */
 export const protocolVersion = 1;
@@ -146,6 +176,10 @@ export type Reason = (typeof reasons)[number];
 /** What the harness may do without asking (design §9). */
 export const profiles = ['read-only', 'ask', 'trusted'] as const;
 export type Profile = (typeof profiles)[number];
+
+/** Where the bridge runs: in a container of its own, or as a process in the person's (weaker). */
+export const agentModes = ['sidecar', 'process'] as const;
+export type AgentMode = (typeof agentModes)[number];
 
 /** Checks the work when the harness is done. Comes from the submitter or the admin, never from the repository. */
 export interface Verify {
@@ -281,6 +315,70 @@ export const bridgeEventTypes = [
 ] as const satisfies readonly TaskEventType[];
 export type BridgeEventType = (typeof bridgeEventTypes)[number];
 
+// ---------------------------------------------------------------- what worker and sidecar tell each other
+
+/** Files in `paths.run`. Both containers can write there, so each is hostile input to its reader. */
+export const runFiles = {
+  status: 'status.json',
+  ide: 'ide.json',
+  ideState: 'ide-state.json',
+  /** Empty; there as soon as every clone of the workspace's start has ended, well or not. */
+  cloned: 'cloned',
+} as const;
+
+/** The person's repository, as the bridge sees it. */
+export interface GitFacts {
+  /** Null where HEAD is on no branch. */
+  readonly branch: string | null;
+  /** Commits that only this side has, and only the upstream; 0 where there is none. */
+  readonly ahead: number;
+  readonly behind: number;
+  readonly dirty: boolean;
+}
+
+/** `running` is the only state in which a session can be joined. */
+export const statusStates = ['idle', 'starting', 'running', 'finishing'] as const;
+export type StatusState = (typeof statusStates)[number];
+
+/** `status.json`, bridge → worker: ids, numbers and fixed words, because everybody in the workspace can read it. */
+export interface Status {
+  readonly state: StatusState;
+  readonly task_id: string | null;
+  readonly attempt: number | null;
+  /** Port of the harness on 127.0.0.1. */
+  readonly port: number | null;
+  readonly session_id: string | null;
+  /** What the agent does right now, for people: one of a few sentences. */
+  readonly doing: string;
+  /** Missing until it is known, and where there is no repository. */
+  readonly git?: GitFacts;
+}
+
+/** `ide.json`, bridge → worker. `generation` grows with each wish. */
+export interface IdeWish {
+  readonly enabled: boolean;
+  readonly generation: number;
+}
+
+export const ideStatePhases = ['Stopped', 'Starting', 'Ready', 'Failed'] as const;
+export type IdeStatePhase = (typeof ideStatePhases)[number];
+
+/** `ide-state.json`, worker → bridge: where the wish of this `generation` stands; 0 when nobody has wished yet. */
+export interface IdeState {
+  readonly phase: IdeStatePhase;
+  readonly message: string;
+  readonly generation: number;
+}
+
+/** Both files as the bridge read them. */
+export interface IdeReport {
+  /** The wish in force; null where none was written, so that the template's choice holds. */
+  readonly enabled: boolean | null;
+  /** Null while the worker has not said anything about this wish. */
+  readonly phase: IdeStatePhase | null;
+  readonly message: string;
+}
+
 // ---------------------------------------------------------------- registration
 
 /** Body of `POST /api/v2/agents/opencode/register`; the proof travels as `Authorization: Bearer <proof>`. */
@@ -378,7 +476,8 @@ export interface BridgeRequests {
     data: { readonly accepted: boolean };
   };
   heartbeat: {
-    payload: { readonly holding: readonly AttemptRef[]; readonly status: string };
+    /** `ide` is missing where the bridge knows nothing of an IDE; also sent at once when it changes. */
+    payload: { readonly holding: readonly AttemptRef[]; readonly status: string; readonly ide?: IdeReport };
     /** `token` is present when a renewed bridge token replaces the old one; `fenced` attempts must be stopped at once. */
     data: {
       readonly fenced: readonly AttemptRef[];
@@ -409,6 +508,8 @@ export interface ServiceRequests {
     payload: AttemptRef & { readonly ask_id: string; readonly decision: Decision; readonly message?: string };
     data: { readonly applied: boolean };
   };
+  /** Tells the worker whether the IDE should run. The same again is harmless, and tries a failed one once more. */
+  ide: { payload: { readonly enabled: boolean }; data: { readonly ide: IdeReport } };
   /** Says that an attempt may be waiting, so that a `lease` request is asked again at once. */
   wake: { payload: Record<string, never>; data: Record<string, never> };
 }

@@ -7,8 +7,17 @@ const root = resolve(import.meta.dirname, '..');
 
 /** Bundles the bridge into one ES module that OpenCode's own runtime can run; answers where it is. */
 export async function buildBridge(outFile: string = resolve(root, 'dist/bridge.js')): Promise<string> {
+  return await bundle('modules/opencode/bridge/entry.ts', outFile);
+}
+
+/** The same for the worker's helper. */
+export async function buildHelper(outFile: string = resolve(root, 'dist/helper.js')): Promise<string> {
+  return await bundle('modules/workspace/helper/entry.ts', outFile);
+}
+
+async function bundle(entry: string, outFile: string): Promise<string> {
   const result = await build({
-    entryPoints: [resolve(root, 'modules/opencode/bridge/entry.ts')],
+    entryPoints: [resolve(root, entry)],
     absWorkingDir: root,
     bundle: true,
     platform: 'node',
@@ -24,4 +33,7 @@ export async function buildBridge(outFile: string = resolve(root, 'dist/bridge.j
   return outFile;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(await buildBridge(process.argv[2]));
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  console.log(await buildBridge(process.argv[2]));
+  console.log(await buildHelper(process.argv[3]));
+}

@@ -13,13 +13,33 @@ export interface Noun {
 /** Every noun; only those there is a file for are offered, and only the one asked for is loaded. */
 export const nouns: readonly Noun[] = [
   { name: 'demo', summary: 'Runs the main job once, from nothing to an audited workflow', example: 'demo' },
+  {
+    name: 'up',
+    summary: 'Joins a Coder: service, images, template, a workspace and one finished task',
+    example: 'up --coder https://coder.example.com',
+  },
+  {
+    name: 'doctor',
+    summary: 'Looks for what is wrong, and names the command that mends it',
+    example: 'doctor workspace my-workspace',
+  },
   { name: 'serve', summary: 'Starts the service and keeps it running', example: 'serve' },
   {
     name: 'template',
-    summary: 'Renders templates and pushes them to Coder',
+    summary: 'Renders, checks and publishes templates of Coder',
     example: 'template push docker --dry-run',
   },
+  {
+    name: 'kata',
+    summary: 'Makes templates whose workspaces are virtual machines',
+    example: 'kata template my-template --image ubuntu:24.04 --cpu 2 --memory 4096 --disk 10',
+  },
   { name: 'audit', summary: 'Verifies the audit and names any row that was tampered with', example: 'audit verify' },
+  {
+    name: 'executor',
+    summary: 'Checks images that workspaces run in',
+    example: 'executor doctor IMAGE',
+  },
   { name: 'config', summary: 'Shows the configuration in force, without its secrets', example: 'config print' },
 ];
 

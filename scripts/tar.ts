@@ -22,6 +22,29 @@ export function tarOf(files: Tree): Uint8Array<ArrayBuffer> {
   return new Uint8Array(Buffer.concat(parts));
 }
 
+/**
+ * The regular files of a ustar archive, whoever made it: names without a leading `./`, in order of path.
+ *
+ * Bytes that are no archive have no files; a file that is cut off at the end is left out.
+ */
+export function readTar(archive: Uint8Array): Tree {
+  const bytes = Buffer.from(archive.buffer, archive.byteOffset, archive.byteLength);
+  const files: [string, string][] = [];
+  for (let at = 0; at + blockBytes <= bytes.length;) {
+    const field = (start: number, length: number): string =>
+      bytes.toString('latin1', at + start, at + start + length).replace(/\0.*$/s, '');
+    const [name, size] = [field(0, pathBytes), Number.parseInt(field(124, 12), 8)];
+    // GNU's own format keeps times where ustar keeps the front of a long path.
+    const prefix = bytes.toString('latin1', at + 257, at + 263) === 'ustar\0' ? field(345, 155) : '';
+    const end = at + blockBytes + size;
+    if (name === '' || !(end <= bytes.length)) break;
+    const path = `${prefix === '' ? '' : `${prefix}/`}${name}`.replace(/^\.\//, '');
+    if (['', '0'].includes(field(156, 1))) files.push([path, bytes.toString('utf8', at + blockBytes, end)]);
+    at = end + (-size & (blockBytes - 1));
+  }
+  return new Map(files.sort(([one], [other]) => (one < other ? -1 : 1)));
+}
+
 /** `a/b/c.tf` lies in `a/` and `a/b/`. */
 const foldersOf = (path: string): readonly string[] =>
   [...path.matchAll(/\//g)].map(({ index }) => path.slice(0, index + 1));

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { TemplateEntry } from '../stacks/templates.ts';
+import { workingDay, type TemplateEntry, type TemplateSchedule } from '../stacks/templates.ts';
 import { CommandFailure } from './command-failure.ts';
 import { tarOf } from './tar.ts';
 import { parseYaml } from './template-variables.ts';
@@ -17,6 +17,8 @@ export interface TemplatePackage {
   readonly files: Tree;
   readonly archive: Uint8Array<ArrayBuffer>;
   readonly metadata: TemplateMetadata;
+  /** Sent when the template is made, never again. Otherwise `workingDay`. */
+  readonly schedule?: TemplateSchedule;
 }
 
 /** Coder's own command refuses larger ones. */
@@ -44,7 +46,8 @@ export function packTemplate(entry: TemplateEntry, files: Tree): TemplatePackage
       2,
       `Template ${entry.name} makes an archive of ${archive.length} bytes, and Coder takes ${archiveBytesAtMost}. Move large files out of its folder.`,
     );
-  return { files, archive, metadata: metadataOf(entry, files.get('README.md') ?? '') };
+  const metadata = metadataOf(entry, files.get('README.md') ?? '');
+  return { files, archive, metadata, schedule: entry.schedule ?? workingDay };
 }
 
 /** Limits of Coder. Source: coder/coder codersdk/name.go and coderd/templates.go */

@@ -1,17 +1,38 @@
-import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { createClient, type CoderClient } from 'coder-sdk-ts';
+import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
 import type { JsonObject } from '../modules/hcl/values.ts';
+import type { Config } from '../service/config.ts';
 import { isLoopbackUrl } from '../service/config-settings.ts';
-import { loadConfigFromProcess, type Config } from '../service/config.ts';
-import { templates, type TemplateEntry } from '../stacks/templates.ts';
+import type { TemplateEntry } from '../stacks/templates.ts';
 import { CommandFailure } from './command-failure.ts';
+import { findTemplate } from './coder-failure.ts';
+import { makePace, uploadPace } from './push-pace.ts';
 import { reporterOf } from './push-report.ts';
-import { asFailure, pushTemplate } from './push-template.ts';
-import { makeTemplateSecretClient, type TemplateSecretClient } from './service-client.ts';
-import { packTemplate, sentFiles } from './template-package.ts';
-import { checkValues, readAssignments, readVarsFile, type Declarations, type Values } from './template-variables.ts';
+import { pushTemplates } from './push-template.ts';
+import {
+  chooseOrganization,
+  connect,
+  inProcess,
+  readText,
+  withServiceOptions,
+  type ServiceFlags,
+  type Surroundings,
+} from './template-context.ts';
+import { findEntries } from './template-entries.ts';
+import { endOfLifeOf, lockFileName, readLock, valuesFromLock, type Lock } from './template-images.ts';
+import { refuseFaults } from './template-lint.ts';
+import { checkVersionName } from './template-names.ts';
+import { packTemplate, sentFiles, type TemplatePackage } from './template-package.ts';
+import {
+  checkNames,
+  checkValues,
+  imagesIn,
+  readAssignments,
+  readVarsFile,
+  sensitiveNames,
+  type Declarations,
+  type Values,
+} from './template-variables.ts';
 import { compareTrees, readTree, type Tree } from './tree.ts';
 
 /** How templates come out of `stacks/`, and where they are committed. */
@@ -21,138 +42,166 @@ export interface Rendering {
   readonly render: (entry: TemplateEntry) => Tree;
 }
 
-export interface ServiceFlags {
-  readonly config?: string;
-  readonly service?: string;
-  readonly organization?: string;
-  readonly output: string;
-}
-
 export interface PushFlags extends ServiceFlags {
   readonly var: readonly string[];
   readonly varsFile?: string;
+  readonly imagesLock?: string;
   readonly versionName?: string;
   readonly message?: string;
   readonly timeout: string;
   readonly from?: string;
   readonly dryRun?: boolean;
+  /** @default true */
+  readonly activate?: boolean;
+  readonly force?: boolean;
+  readonly takeOver?: boolean;
 }
 
-/** What a command has around it; tests give their own. */
-export interface Surroundings {
-  readonly config: Config;
-  /** Results. */
-  readonly print: (line: string) => void;
-  /** Progress and warnings. */
-  readonly tell: (line: string) => void;
-  readonly signal: AbortSignal;
-  readonly pollMs: number;
+/** A template as it would be sent. */
+interface Prepared {
+  readonly name: string;
+  readonly package: TemplatePackage;
+  readonly declared: Declarations;
+  readonly values: Values;
 }
 
-/** `outrigger template push NAME` */
-export function pushCommand(rendering: Rendering): Command {
-  const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
-  return withServiceOptions(new Command('push'))
-    .description('make a version of a template in Coder, with a secret of its own, and make it the active one')
-    .argument('<name>', 'which template')
+const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
+
+export const withValueOptions = (command: Command): Command =>
+  command
     .option('--var <name=value>', 'value of a variable; may be given several times', collect, [])
     .option('--vars-file <file>', 'YAML or JSON with values of variables; --var goes over it')
+    .option('--images-lock <file>', `images by name and digest; otherwise ${lockFileName} where there is one`)
+    .option('--from <directory>', 'folder that holds one folder for each template, instead of templates/');
+
+const pushOptions = (command: Command): Command =>
+  withValueOptions(withServiceOptions(command))
     .option('--version-name <name>', "name of the version; otherwise Coder's choice")
     .option('--message <text>', 'what changed, shown in Coder')
-    .option('--timeout <seconds>', 'how long the import may take', '900')
-    .option('--from <directory>', 'folder that holds one folder for each template, instead of templates/')
-    .option('--dry-run', 'send nothing; show what would be sent')
+    .option('--timeout <seconds>', 'how long an import may take', '900')
+    .option('--dry-run', 'send nothing; show what would be sent');
+
+const exitCodes =
+  'Exit codes: 0 done · 1 refused or failed, nothing became active · 2 something is missing or wrong · 124 timed out';
+
+/** `outrigger template push [NAME…]` */
+export function pushCommand(rendering: Rendering): Command {
+  return pushOptions(new Command('push'))
+    .description('make a version of templates in Coder, each with a secret of its own, and make them active')
+    .argument('[names...]', 'which templates; all when none is named')
+    .option('--activate', 'make the versions active; it is what happens without it too')
+    .option('--no-activate', 'leave the versions before active')
+    .option('--force', 'make a version even where the active one holds the same')
+    .option('--take-over', 'push even a template that the stack coder-catalog published')
     .addHelpText(
       'after',
       `
-The image variables and OUTRIGGER_URL have no default. CODER_URL and CODER_SESSION_TOKEN say who pushes, and where.
+A template whose active version holds the same files and values is left alone, and keeps its secret.
+Values come from the images lock, then --vars-file, then --var. outrigger_url is OUTRIGGER_URL where it is not given,
+container_runtime and Kata's runtime_class are KATA_DOCKER_RUNTIME and KATA_RUNTIME_CLASS.
+CODER_URL and CODER_SESSION_TOKEN say who pushes, and where.
 
-Exit codes: 0 active · 1 refused or failed, nothing changed · 2 something is missing or wrong · 124 timed out
+${exitCodes}
 
 Example:
   outrigger template push docker --vars-file docker.yaml --message "devbox 2"
 `,
     )
+    .action(async (names: string[], flags: PushFlags) => {
+      process.exitCode = await inProcess(flags, (around) => runPush(rendering, names, flags, around));
+    });
+}
+
+/** `outrigger template create NAME` */
+export function createCommand(rendering: Rendering): Command {
+  return pushOptions(new Command('create'))
+    .description('make a template in Coder that is not there yet: the first push')
+    .argument('<name>', 'which template')
+    .addHelpText('after', `\n${exitCodes}\n\nExample:\n  outrigger template create docker --vars-file docker.yaml\n`)
     .action(async (name: string, flags: PushFlags) => {
-      process.exitCode = await inProcess(flags, (around) => runPush(rendering, name, flags, around));
+      process.exitCode = await inProcess(flags, (around) => runCreate(rendering, name, flags, around));
     });
 }
 
-export function withServiceOptions(command: Command): Command {
-  return command
-    .option('--service <url>', 'the running service; otherwise OUTRIGGER_URL, else where it listens on this machine')
-    .option('--organization <name>', 'organization in Coder; needed by members of several')
-    .option('--config <file>', 'the configuration file; otherwise OUTRIGGER_CONFIG or the usual places')
-    .option('-o, --output <format>', 'text or json', 'text');
-}
-
-/** Runs a command with this process around it; its exit code. */
-export async function inProcess(flags: ServiceFlags, run: (around: Surroundings) => Promise<void>): Promise<number> {
-  const controller = new AbortController();
-  const stop = (signal: NodeJS.Signals): void =>
-    controller.abort(new CommandFailure(signal === 'SIGINT' ? 130 : 143, `Stopped by ${signal}.`));
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  try {
-    if (!['text', 'json'].includes(flags.output)) throw new CommandFailure(2, '--output must be text or json.');
-    const config = loadConfigFromProcess(flags.config);
-    await run({
-      config,
-      print: (line) => console.log(line),
-      tell: (line) => console.error(line),
-      signal: controller.signal,
-      pollMs: 500,
-    });
-    return 0;
-  } catch (error) {
-    if (!(error instanceof CommandFailure)) throw error;
-    console.error(error.message);
-    return error.exitCode;
-  } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
-  }
-}
-
-/** Pushes one template. Throws a `CommandFailure`. */
-export async function runPush(
+/** Refuses where Coder has a template of that name. Throws a `CommandFailure`. */
+export async function runCreate(
   rendering: Rendering,
   name: string,
   flags: PushFlags,
   around: Surroundings,
 ): Promise<void> {
-  const entry = findEntry(name);
+  if (flags.dryRun !== true) {
+    const { coder } = connect(flags, around.config);
+    const { id } = await chooseOrganization(coder, flags.organization);
+    if ((await findTemplate(coder, id, name)) !== null)
+      throw new CommandFailure(
+        1,
+        `Template ${name} is in Coder already. \`outrigger template push ${name}\` makes a version of it.`,
+      );
+  }
+  await runPush(rendering, [name], { ...flags, activate: true }, around);
+}
+
+/** Pushes templates; everything that can be wrong here is looked for before anything is sent. Throws a `CommandFailure`. */
+export async function runPush(
+  rendering: Rendering,
+  names: readonly string[],
+  flags: PushFlags,
+  around: Surroundings,
+): Promise<void> {
   const timeoutMs = Number(flags.timeout) * 1000;
   if (!(timeoutMs > 0)) throw new CommandFailure(2, '--timeout is a number of seconds.');
-  const folder = join(resolve(flags.from ?? rendering.directory), name);
-  const pack = packTemplate(entry, renderedFiles(entry, folder, rendering));
-  const declared = (rendering.synthesize(entry)['variable'] ?? {}) as Declarations;
-  const values = gatherValues(declared, flags, around);
-  const report = reporterOf(flags.output, around.print);
-  if (flags.dryRun === true) return report.dry(name, pack, values, declared);
+  if (flags.versionName !== undefined) checkVersionName(flags.versionName);
+  const prepared = prepare(rendering, names, flags, around);
+  const report = reporterOf(flags.output, around.print, names.length === 1);
+  if (flags.dryRun === true) return report.dry(prepared);
   const { coder, secrets } = connect(flags, around.config);
   const organization = await chooseOrganization(coder, flags.organization);
+  const { tell, signal, clock, pollMs } = around;
+  const pace = makePace({ ...uploadPace, clock, signal, tell });
   report.done(
-    await pushTemplate({
-      name,
-      package: pack,
-      values,
-      organization,
-      versionName: flags.versionName,
-      message: flags.message,
-      coder,
-      secrets,
-      tell: around.tell,
-      signal: around.signal,
-      timeoutMs,
-      pollMs: around.pollMs,
-    }),
+    await pushTemplates(
+      prepared.map(({ declared, ...one }) => ({
+        ...one,
+        sensitive: sensitiveNames(declared),
+        organization,
+        versionName: flags.versionName,
+        message: flags.message,
+        activate: flags.activate ?? true,
+        force: flags.force ?? false,
+        takeOver: flags.takeOver ?? false,
+        ...{ coder, secrets, tell, signal, clock, pace, pollMs, timeoutMs },
+      })),
+    ),
   );
 }
 
-export function findEntry(name: string): TemplateEntry {
-  const entry = templates.find((one) => one.name === name);
-  if (entry !== undefined) return entry;
-  const known = templates.map((one) => one.name).join(', ');
-  throw new CommandFailure(2, `There is no template ${name}. Known: ${known}.`);
+function prepare(
+  rendering: Rendering,
+  names: readonly string[],
+  flags: PushFlags,
+  around: Surroundings,
+): readonly Prepared[] {
+  const root = resolve(flags.from ?? rendering.directory);
+  const lock = readLock(
+    flags.imagesLock ?? join(dirname(rendering.directory), lockFileName),
+    flags.imagesLock !== undefined,
+  );
+  const entries = findEntries(names, root).map((entry) => {
+    const synthesized = rendering.synthesize(entry);
+    refuseFaults(entry.name, synthesized);
+    const declared = (synthesized['variable'] ?? {}) as Declarations;
+    return { entry, declared, pack: packTemplate(entry, renderedFiles(entry, join(root, entry.name), rendering)) };
+  });
+  const everywhere = Object.assign({}, ...entries.map(({ declared }) => declared)) as Declarations;
+  const given = givenValues(everywhere, flags);
+  if (entries.length > 1) checkNames(everywhere, given);
+  return entries.map(({ entry, declared, pack }) => {
+    const isAlone = entries.length === 1;
+    const own = isAlone ? given : Object.fromEntries(Object.entries(given).filter(([name]) => name in declared));
+    const values = valuesOf(declared, own, lock, flags, around);
+    return { name: entry.name, package: pack, declared, values };
+  });
 }
 
 /** What would be sent, if it is exactly what `stacks/` render; files that are never sent may lie beside it. */
@@ -168,61 +217,42 @@ function renderedFiles(entry: TemplateEntry, folder: string, { render }: Renderi
   );
 }
 
-function gatherValues(declared: Declarations, flags: PushFlags, { config, tell }: Surroundings): Values {
-  const publicUrl = config.publicUrl ?? flags.service;
-  const values: Values = {
-    ...(publicUrl === undefined ? {} : { outrigger_url: publicUrl.replace(/\/+$/, '') }),
+/** What the person gives for all templates together; a name that none of them has is refused. */
+function givenValues(declared: Declarations, flags: PushFlags): Values {
+  return {
     ...(flags.varsFile === undefined ? {} : readVarsFile(flags.varsFile, readText(flags.varsFile))),
     ...readAssignments(declared, flags.var),
+  };
+}
+
+/** The runtimes of Kata that the configuration names, for the template that asks for them. */
+function runtimesOf(declared: Declarations, { runtimeClass, dockerRuntime }: Config['kata']): Values {
+  return {
+    ...(dockerRuntime === undefined || declared['container_runtime'] === undefined
+      ? {}
+      : { container_runtime: dockerRuntime }),
+    ...(runtimeClass === undefined || declared['node_kernels'] === undefined ? {} : { runtime_class: runtimeClass }),
+  };
+}
+
+function valuesOf(
+  declared: Declarations,
+  given: Values,
+  lock: Lock | null,
+  flags: PushFlags,
+  { config, tell }: Surroundings,
+): Values {
+  const publicUrl = config.publicUrl ?? flags.service;
+  const values: Values = {
+    ...(lock === null ? {} : valuesFromLock(lock, declared)),
+    ...(publicUrl === undefined ? {} : { outrigger_url: publicUrl.replace(/\/+$/, '') }),
+    ...runtimesOf(declared, config.kata),
+    ...given,
   };
   checkValues(declared, values);
   const url = values['outrigger_url'] ?? '';
   if (URL.canParse(url) && isLoopbackUrl(url))
     tell(`Warning: in a workspace ${url} is the workspace itself. Give an address that it can reach: OUTRIGGER_URL.`);
+  for (const warning of imagesIn(values).flatMap((image) => endOfLifeOf(image) ?? [])) tell(`Warning: ${warning}`);
   return values;
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new CommandFailure(2, `${path} cannot be read: ${(cause as NodeJS.ErrnoException).code ?? 'unknown'}.`);
-  }
-}
-
-/** Coder and the service, both as the person. */
-export function connect(flags: ServiceFlags, config: Config): { coder: CoderClient; secrets: TemplateSecretClient } {
-  const { isConfigured, url: coderUrl, sessionToken: token, timeoutSeconds } = config.coder;
-  if (!isConfigured) throw new CommandFailure(2, 'Which Coder? Set CODER_URL.');
-  if (token === undefined)
-    throw new CommandFailure(2, 'Who pushes? Set CODER_SESSION_TOKEN; `coder tokens create` makes one.');
-  const { host, port } = config.listen;
-  const local = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  const url = (flags.service ?? config.publicUrl ?? local).replace(/\/+$/, '');
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-    throw new CommandFailure(2, '--service is an http:// or https:// URL.');
-  if (url.startsWith('http:') && !isLoopbackUrl(url) && !config.allowInsecureHttp)
-    throw new CommandFailure(
-      2,
-      `${url} would carry your token in the clear. Use https, or set ALLOW_INSECURE_HTTP=true in a network you trust.`,
-    );
-  return {
-    coder: createClient({ url: coderUrl, token, timeoutMs: timeoutSeconds * 1000 }),
-    secrets: makeTemplateSecretClient({ url, token }),
-  };
-}
-
-/** The organization of that name or id; without one, the only one the person belongs to. */
-export async function chooseOrganization(
-  coder: CoderClient,
-  asked: string | undefined,
-): Promise<{ id: string; name: string }> {
-  const all = await coder.organizations().catch((error: unknown) => {
-    throw asFailure(error);
-  });
-  const chosen = asked === undefined ? all : all.filter(({ id, name }) => asked === id || asked === name);
-  const [only, second] = chosen;
-  if (only !== undefined && second === undefined) return { id: only.id, name: only.name };
-  const names = all.map(({ name }) => name).join(', ') || 'none';
-  throw new CommandFailure(2, `Which organization? You belong to: ${names}. Name one with --organization.`);
 }

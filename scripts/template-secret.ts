@@ -2,14 +2,14 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { Command } from 'commander';
 import { CommandFailure } from './command-failure.ts';
 import {
+  chooseEntries,
   chooseOrganization,
   connect,
-  findEntry,
   inProcess,
   withServiceOptions,
   type ServiceFlags,
   type Surroundings,
-} from './template-push.ts';
+} from './template-context.ts';
 import { secretVariable } from './template-variables.ts';
 
 export interface SecretFlags extends ServiceFlags {
@@ -41,7 +41,7 @@ Example:
 
 /** Mints one secret and puts it where it was asked for. Throws a `CommandFailure`. */
 export async function runSecret(name: string, flags: SecretFlags, around: Surroundings): Promise<void> {
-  findEntry(name);
+  chooseEntries([name]);
   if ((flags.toFile === undefined) === (flags.stdout !== true))
     throw new CommandFailure(2, 'Where should the secret go? Give --to-file FILE, or --stdout to print it.');
   const { coder, secrets } = connect(flags, around.config);

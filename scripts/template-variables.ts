@@ -68,24 +68,38 @@ export function checkValues(declared: Declarations, values: Values): void {
       2,
       `Push mints ${secretVariable} itself, a new one for each version. Leave it out; to push by hand, see \`outrigger template secret\`.`,
     );
-  const unknown = Object.keys(values).filter((name) => declared[name] === undefined);
-  if (unknown.length > 0)
-    throw new CommandFailure(
-      2,
-      `The template has no variable ${unknown.join(', ')}. It has: ${Object.keys(declared)
-        .filter((name) => name !== secretVariable)
-        .join(', ')}.`,
-    );
+  checkNames(declared, values);
   const missing = Object.entries(declared)
     .filter(([name, { default: standard }]) => standard === undefined && name !== secretVariable && !values[name])
     .map(([name]) => name);
-  if (missing.length > 0)
+  if (missing.length > 0) {
+    const example = missing.some((name) => /_images?$/.test(name))
+      ? `; images are pinned by digest (opencode_image=${exampleImage}, executor_images='["${exampleImage}"]')`
+      : '';
     throw new CommandFailure(
       2,
-      `The template has no value for ${missing.join(' and ')}. Give each with --var name=value or in a file for --vars-file; images are pinned by digest (opencode_image=${exampleImage}, executor_images='["${exampleImage}"]').`,
+      `The template has no value for ${missing.join(' and ')}. Give each with --var name=value or in a file for --vars-file${example}.`,
     );
+  }
   for (const name of ['opencode_image', 'executor_images']) checkPinned(name, values[name]);
 }
+
+/** Throws a `CommandFailure` 2 that names every variable there is not. */
+export function checkNames(declared: Declarations, values: Values): void {
+  const unknown = Object.keys(values).filter((name) => name !== secretVariable && declared[name] === undefined);
+  if (unknown.length === 0) return;
+  const known = Object.keys(declared).filter((name) => name !== secretVariable);
+  throw new CommandFailure(2, `The template has no variable ${unknown.join(', ')}. It has: ${known.join(', ')}.`);
+}
+
+export const sensitiveNames = (declared: Declarations): readonly string[] =>
+  Object.keys(declared).filter((name) => declared[name]?.sensitive === true);
+
+/** Every image that the values name. */
+export const imagesIn = (values: Values): readonly string[] => [
+  ...(values['opencode_image'] === undefined ? [] : [values['opencode_image']]),
+  ...(readList(values['executor_images'] ?? '[]') ?? []),
+];
 
 /** Terraform refuses these too, but only after a secret was minted and the archive sent. */
 function checkPinned(name: string, value: string | undefined): void {

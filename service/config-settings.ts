@@ -62,6 +62,18 @@ export const settings = {
   },
   kataUrl: { key: 'kata.url', must: mustNotBeEmpty, schema: text },
   kataTimeout: { key: 'kata.timeout', must: 'be whole seconds', schema: integer(0, 86_400) },
+  kataRuntimeClass: {
+    key: 'kata.runtime_class',
+    variable: 'KATA_RUNTIME_CLASS',
+    must: 'be the name of a RuntimeClass, such as kata-qemu',
+    schema: z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/),
+  },
+  kataDockerRuntime: {
+    key: 'kata.docker_runtime',
+    variable: 'KATA_DOCKER_RUNTIME',
+    must: 'be a runtime that the Docker daemon knows, such as io.containerd.kata.v2',
+    schema: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/),
+  },
   databaseUrl: {
     key: 'database_url',
     variable: 'DATABASE_URL',

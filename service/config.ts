@@ -28,6 +28,11 @@ export interface Config {
     /** Per request. */
     readonly timeoutSeconds: number;
   };
+  /** What `template push` gives the templates that ask for a runtime; undefined leaves them their own default. */
+  readonly kata: {
+    readonly runtimeClass: string | undefined;
+    readonly dockerRuntime: string | undefined;
+  };
   /** Undefined: embedded Postgres under `dataDir`. */
   readonly databaseUrl: string | undefined;
   /** True with a database of one's own: other replicas may share it, so keys must be given, not generated. */
@@ -185,6 +190,7 @@ function assemble(values: Values, { environment, homeDir, uid }: ConfigSources):
       sessionToken: values.coderSessionToken,
       timeoutSeconds: values.coderTimeout ?? 30,
     },
+    kata: { runtimeClass: values.kataRuntimeClass, dockerRuntime: values.kataDockerRuntime },
     databaseUrl: values.databaseUrl,
     mayHaveReplicas: values.databaseUrl !== undefined,
     publicUrl: values.publicUrl,

@@ -1,10 +1,12 @@
 import type { Migration } from 'kysely';
+import { migrations as agents } from './agents/migrations.ts';
 import { migrations as audit } from './audit/migrations.ts';
 import { migrations as gateway } from './gateway/migrations.ts';
 import { migrations as approvals } from './approvals/migrations.ts';
 import { migrations as bridge } from './bridge/migrations.ts';
 import { migrations as tasks } from './tasks/migrations.ts';
 import { migrations as workflows } from './workflows/migrations.ts';
+import { migrations as workspaces } from './workspaces/migrations.ts';
 import { idempotencyMigrations } from './platform/idempotency.ts';
 import { migrations as engine } from './platform/engine-migrations.ts';
 import { migrations as secrets } from './secrets/migrations.ts';
@@ -15,9 +17,11 @@ export const allMigrations: Record<string, Migration> = {
   ...audit,
   ...secrets,
   ...gateway,
+  ...agents,
   ...bridge,
   ...approvals,
   ...tasks,
   ...workflows,
+  ...workspaces,
   ...idempotencyMigrations,
 };

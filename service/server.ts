@@ -1,4 +1,6 @@
 import { limits, timing } from '../modules/contract.ts';
+import { agentEntryRoutes } from './agents/agent-entry-routes.ts';
+import { makeProviderKey } from './agents/provider-key.ts';
 import { makeRegistry } from './agents/registry.ts';
 import { pendingOfTask } from './approvals/approval-store.ts';
 import { approvalsRoutes } from './approvals/approvals-routes.ts';
@@ -10,7 +12,9 @@ import { makeBridgeHub } from './bridge/hub.ts';
 import { forgetOldFrames } from './bridge/bridge-store.ts';
 import { registerRoute } from './bridge/register.ts';
 import { auditCoderCall } from './coder/audit-call.ts';
+import { makeCaller, type CallerOptions } from './coder/caller.ts';
 import { makeCoder } from './coder/coder.ts';
+import { makeBoundsReader } from './coder/template-bounds-reader.ts';
 import type { Config } from './config.ts';
 import { makeGateway } from './gateway/gateway.ts';
 import { loadPrices } from './gateway/prices.ts';
@@ -28,6 +32,9 @@ import { healthRoutes } from './platform/health-routes.ts';
 import { makeWebServer } from './platform/web-server.ts';
 import { openData, type Undo } from './server-data.ts';
 import { makeGuards } from './server-guards.ts';
+import { agentSecretRoutes } from './secrets/agent-secret-routes.ts';
+import { makeAgentSecrets } from './secrets/agent-secrets.ts';
+import type { OrganizationAdminParts } from './secrets/organization-admin.ts';
 import { makeTemplateSecrets } from './secrets/template-secrets.ts';
 import { templateSecretRoutes } from './secrets/template-secret-routes.ts';
 import { makeAdmission } from './tasks/admit.ts';
@@ -35,13 +42,19 @@ import { registerAttempt } from './tasks/attempt.ts';
 import { makeEventStream } from './tasks/event-stream.ts';
 import { makeApprovalHook } from './tasks/asks.ts';
 import { makeLeaseHandlers } from './tasks/leases.ts';
+import { makeLimitsOfBridge } from './tasks/limits-of-bridge.ts';
 import { endCallsChannel } from './tasks/settle.ts';
+import { stopTask } from './tasks/stop-task.ts';
 import { sweepLostAttempts } from './tasks/sweep.ts';
 import { lockTask } from './tasks/task-store.ts';
 import { tasksRoutes } from './tasks/tasks-routes.ts';
 import { registerRunWorkflow, wakeWorkflow } from './workflows/run-workflow.ts';
 import { sweepLostWorkflows } from './workflows/sweep.ts';
 import { workflowsRoutes } from './workflows/workflows-routes.ts';
+import { makeCoderBuilds } from './workspaces/coder-builds.ts';
+import { forgetDeletedWorkspaces } from './workspaces/forget-workspaces.ts';
+import { makeIdeReports } from './workspaces/reconcile-ide.ts';
+import { workspacesRoutes } from './workspaces/workspaces-routes.ts';
 
 /** A running service. */
 export interface Service {
@@ -94,15 +107,19 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
     log,
     anchorPath,
   });
-  const secrets = makeTemplateSecrets({ database, seal: makeSeal(keys), audit, clock });
-  const coder = makeCoder({
+  const seal = makeSeal(keys);
+  const secrets = makeTemplateSecrets({ database, seal, audit, clock });
+  const agentSecrets = makeAgentSecrets({ database, seal, audit, clock });
+  const coderOptions: CallerOptions = {
     url: config.coder.url,
     serviceToken: config.coder.serviceToken ?? '',
     timeoutMs: config.coder.timeoutSeconds * 1_000,
     clock,
     log,
     record: (call) => auditCoderCall(audit, database, call),
-  });
+  };
+  const coder = makeCoder(coderOptions);
+  const builds = makeCoderBuilds(makeCaller(coderOptions));
   const identity = makeIdentity({ coder, clock });
   const authorize = makeAuthorize(coder);
   const registry = makeRegistry();
@@ -111,6 +128,12 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   const gateway = makeGateway({
     database,
     upstream: { url: config.model.upstreamUrl, apiKey: config.model.apiKey ?? null, timeoutMs: 300_000 },
+    providerKey: makeProviderKey({
+      database,
+      secrets: agentSecrets,
+      upstreamUrl: config.model.upstreamUrl,
+      clock,
+    }),
     defaultModel,
     allowedModels,
     prices: loadPrices(config.model.pricesFile),
@@ -135,14 +158,27 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   });
   const settleParts = { audit, approvals, gateway, clock, onFinished: wakeWorkflow };
   const stream = makeEventStream({ database, listener, log });
+  const bounds = { registry, defaultModel, allowedModels, maxProfile: config.maxProfile };
+  const workspaceBounds = makeBoundsReader(coder);
   const hub = makeBridgeHub({
     database,
     listener,
     clock,
     log,
-    handlers: makeLeaseHandlers({ database, engine, audit, approvals, gateway, clock }),
+    handlers: {
+      ...makeLeaseHandlers({
+        database,
+        engine,
+        audit,
+        approvals,
+        gateway,
+        clock,
+        log,
+        limitsOf: makeLimitsOfBridge({ coder, workspaceBounds, bounds }),
+      }),
+      ide: makeIdeReports({ database, audit, clock }),
+    },
   });
-  const bounds = { registry, defaultModel, allowedModels, maxProfile: config.maxProfile };
 
   const takeEarly = registerAttempt(engine, {
     ...settleParts,
@@ -163,6 +199,9 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
     await sweepLostAttempts({ ...settleParts, database, engine, log });
     await sweepLostWorkflows(engine, runParts);
   });
+  engine.schedule('forget-workspaces', '*/10 * * * *', async () => {
+    await forgetDeletedWorkspaces({ database, audit, clock, log, builds });
+  });
   engine.schedule('housekeeping', '17 * * * *', () =>
     database.transaction(async (tx) => {
       await forgetOldKeys(tx, clock);
@@ -170,6 +209,12 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
     }),
   );
 
+  const organizationAdmin: OrganizationAdminParts = {
+    database,
+    audit,
+    mayAdminister: (_request, response, organizationId) =>
+      authorize.organization(callerOf(response), organizationId, requestId(response)),
+  };
   let ready = false;
   const web = makeWebServer({
     guards: makeGuards(identity, gateway),
@@ -185,11 +230,24 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
         engine,
         authorize,
         bounds,
+        workspaceBounds,
         stream,
         admitSoon: () => void admission.admitNow().catch((error: unknown) => log.error({ error }, 'admission failed')),
       }),
-      ...workflowsRoutes({ database, audit, engine, clock, authorize, bounds }),
+      ...workflowsRoutes({ database, audit, engine, clock, authorize, bounds, workspaceBounds }),
       ...approvalsRoutes({ database, approvals, authorize }),
+      ...workspacesRoutes({
+        database,
+        audit,
+        clock,
+        authorize,
+        coderUrl: config.coder.url,
+        recreation: {
+          coder,
+          builds,
+          stopTask: (taskId, actorId, id) => stopTask({ ...settleParts, database, engine }, taskId, actorId, id),
+        },
+      }),
       ...auditRoutes({ database }),
       ...templateSecretRoutes({
         database,
@@ -197,6 +255,13 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
         audit,
         mayAdministerTemplates: (_request, response, organizationId) =>
           authorize.templates(callerOf(response), organizationId, requestId(response)),
+      }),
+      ...agentSecretRoutes({ ...organizationAdmin, secrets: agentSecrets }),
+      ...agentEntryRoutes({
+        ...organizationAdmin,
+        secrets: agentSecrets,
+        upstreamUrl: config.model.upstreamUrl,
+        clock,
       }),
       ...gateway.routes,
     ],

@@ -51,6 +51,11 @@ const rows: readonly Row[] = [
     may: [/^modules\/opencode\/bridge\//, contract, builtin],
   },
   {
+    title: "the worker's helper imports the contract and what the runtime brings, because it is bundled into one file",
+    from: /^modules\/workspace\/helper\//,
+    may: [/^modules\/workspace\/helper\//, contract, builtin],
+  },
+  {
     title: 'coder-sdk-ts stands alone',
     from: /^modules\/coder-sdk-ts\//,
     may: [/^modules\/coder-sdk-ts\//, npm, builtin],
@@ -62,8 +67,8 @@ const rows: readonly Row[] = [
   },
   {
     title: 'constructs import cdktf, provider bindings, other modules and the contract',
-    from: /^modules\/(?!contract\.ts|opencode\/bridge\/|coder-sdk-ts\/|hcl\/)/,
-    may: [/^modules\/(?!opencode\/bridge\/)/, cdktf, builtin],
+    from: /^modules\/(?!contract\.ts|opencode\/bridge\/|workspace\/helper\/|coder-sdk-ts\/|hcl\/)/,
+    may: [/^modules\/(?!opencode\/bridge\/|workspace\/helper\/)/, cdktf, builtin],
   },
   { title: 'stacks import modules and cdktf', from: /^stacks\//, may: [/^(stacks|modules)\//, cdktf, builtin] },
   { title: 'service/platform imports packages only', from: platform, may: [platform, npm, builtin] },
@@ -175,6 +180,8 @@ describe('who may import whom', () => {
   it.each([
     ['modules/contract.ts', 'node:fs'],
     ['modules/opencode/bridge/a.ts', 'npm:zod'],
+    ['modules/workspace/helper/a.ts', 'npm:zod'],
+    ['modules/workspace/helper/a.ts', 'modules/opencode/bridge/git.ts'],
     ['modules/docker/a.ts', 'service/platform/errors.ts'],
     ['modules/docker/a.ts', 'npm:express'],
     ['stacks/main.ts', 'service/config.ts'],
@@ -194,9 +201,10 @@ describe('who may import whom', () => {
 });
 
 describe('the environment', () => {
-  const mayReadIt = /^service\/config\.ts$|^modules\/opencode\/bridge\/entry\.ts$/;
+  const mayReadIt =
+    /^service\/config\.ts$|^stacks\/main\.ts$|^modules\/(opencode\/bridge|workspace\/helper)\/entry\.ts$/;
 
-  it('is read only where the configuration is made and where the bridge starts', () => {
+  it('is read only where the configuration is made and where a program starts that has no other', () => {
     const readers = runtimeFolders
       .flatMap((folder) => filesUnder(folder, isCode))
       .filter((path) => /\bprocess\s*(\.\s*env\b|\[\s*['"]env)|\benv\s*[,}].*=\s*process\b/.test(read(path)));

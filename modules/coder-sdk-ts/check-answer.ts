@@ -18,11 +18,17 @@ function ajv(): Ajv2020 {
 const pointer = (...parts: readonly string[]): string =>
   parts.map((part) => `/${encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'))}`).join('');
 
+/** The media type our description gives this answer; undefined where it has none. */
+export function mediaTypeOf(method: string, path: string, status: number): string | undefined {
+  const answer = description.paths[path]?.[method.toLowerCase()]?.responses[String(status)];
+  return Object.keys((answer as { content?: object } | undefined)?.content ?? {})[0];
+}
+
 function validatorOf(method: string, path: string, status: number): ValidateFunction | null {
   const key = `${method} ${path} ${status}`;
   const known = validators.get(key);
   if (known !== undefined) return known;
-  const described = description.paths[path]?.[method.toLowerCase()]?.responses[String(status)] !== undefined;
+  const mediaType = mediaTypeOf(method, path, status);
   const where = pointer(
     'paths',
     path,
@@ -30,10 +36,10 @@ function validatorOf(method: string, path: string, status: number): ValidateFunc
     'responses',
     String(status),
     'content',
-    'application/json',
+    mediaType ?? '',
     'schema',
   );
-  const validator = described ? ajv().compile({ $ref: `${documentId}#${where}` }) : null;
+  const validator = mediaType !== undefined ? ajv().compile({ $ref: `${documentId}#${where}` }) : null;
   validators.set(key, validator);
   return validator;
 }

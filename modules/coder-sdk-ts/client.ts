@@ -11,6 +11,11 @@ export type WorkspaceBuild = Schemas['WorkspaceBuild'];
 export type WorkspaceAgent = Schemas['WorkspaceAgent'];
 export type Template = Schemas['Template'];
 export type TemplateVersion = Schemas['TemplateVersion'];
+export type NamedValue = Schemas['NamedValue'];
+export type JobLog = Schemas['JobLog'];
+export type Preset = Schemas['Preset'];
+export type Form = Schemas['Form'];
+export type TemplateVersionVariable = Schemas['TemplateVersionVariable'];
 export type CreateBuild = Schemas['CreateBuildRequest'];
 export type CreateTemplate = Schemas['CreateTemplateRequest'];
 export type CreateTemplateVersion = Schemas['CreateTemplateVersionRequest'];
@@ -113,6 +118,13 @@ export function createClient(options: ClientOptions) {
       return send('GET', route, path, (fetch) => http.GET(route, { fetch, params: { path } }));
     },
 
+    /** What the owner chose for a build. */
+    async getBuildParameters(workspacebuild: string): Promise<readonly NamedValue[]> {
+      const route = '/api/v2/workspacebuilds/{workspacebuild}/parameters';
+      const path = { workspacebuild };
+      return (await send('GET', route, path, (fetch) => http.GET(route, { fetch, params: { path } }))) ?? [];
+    },
+
     /** What this token may do, scopes applied; at most ten checks may carry a `resource_id`. */
     authCheck: (checks: AuthChecks) =>
       send('POST', '/api/v2/authcheck', {}, (fetch) => http.POST('/api/v2/authcheck', { fetch, body: { checks } })),
@@ -134,6 +146,16 @@ export function createClient(options: ClientOptions) {
       return answer.hash;
     },
 
+    /** The bytes of an archive, as tar; only who uploaded it and template admins may read them. */
+    async downloadFile(file: string): Promise<Uint8Array> {
+      const route = '/api/v2/files/{file}';
+      const path = { file };
+      const bytes = await send('GET', route, path, (fetch) =>
+        http.GET(route, { fetch, params: { path }, parseAs: 'arrayBuffer' }),
+      );
+      return new Uint8Array(bytes);
+    },
+
     createTemplateVersion(organization: string, body: CreateTemplateVersion) {
       const route = '/api/v2/organizations/{organization}/templateversions';
       const path = { organization };
@@ -145,6 +167,39 @@ export function createClient(options: ClientOptions) {
       const path = { templateversion };
       return send('GET', route, path, (fetch) => http.GET(route, { fetch, params: { path } }));
     },
+
+    /** What the admin set for a version; sensitive values come redacted. */
+    async templateVersionVariables(templateversion: string): Promise<readonly TemplateVersionVariable[]> {
+      const route = '/api/v2/templateversions/{templateversion}/variables';
+      const path = { templateversion };
+      return (await send('GET', route, path, (fetch) => http.GET(route, { fetch, params: { path } }))) ?? [];
+    },
+
+    /** What its import said, after the line with the id `after`. */
+    async templateVersionLogs(templateversion: string, after?: number): Promise<readonly JobLog[]> {
+      const route = '/api/v2/templateversions/{templateversion}/logs';
+      const path = { templateversion };
+      const query = after === undefined ? {} : { after };
+      return (await send('GET', route, path, (fetch) => http.GET(route, { fetch, params: { path, query } }))) ?? [];
+    },
+
+    async templateVersionPresets(templateversion: string): Promise<readonly Preset[]> {
+      const route = '/api/v2/templateversions/{templateversion}/presets';
+      const path = { templateversion };
+      return (await send('GET', route, path, (fetch) => http.GET(route, { fetch, params: { path } }))) ?? [];
+    },
+
+    /** The parameter form as `owner` (an id) would see it with these inputs, and what is wrong with it. */
+    evaluateForm(templateversion: string, owner: string, inputs: Readonly<Record<string, string>>) {
+      const route = '/api/v2/templateversions/{templateversion}/dynamic-parameters/evaluate';
+      const path = { templateversion };
+      const body = { id: 0, inputs, owner_id: owner };
+      return send('POST', route, path, (fetch) => http.POST(route, { fetch, params: { path }, body }));
+    },
+
+    /** Every template the caller may read, in any organization. */
+    listTemplates: async (): Promise<readonly Template[]> =>
+      (await send('GET', '/api/v2/templates', {}, (fetch) => http.GET('/api/v2/templates', { fetch }))) ?? [],
 
     createTemplate(organization: string, body: CreateTemplate) {
       const route = '/api/v2/organizations/{organization}/templates';

@@ -1,4 +1,4 @@
-import { faultOf } from './check-answer.ts';
+import { faultOf, mediaTypeOf } from './check-answer.ts';
 import { CoderError, kindOf, type CoderValidation } from './coder-error.ts';
 
 /** One call, for whoever keeps account of calls: the route's template, never a filled-in URL, query or body. */
@@ -43,7 +43,7 @@ export async function callCoder<Data>(
   let failure: CoderError | undefined;
   try {
     const { data } = await perform(async (request) => {
-      const answer = await fetchText(options, intent, request);
+      const answer = await fetchBytes(options, intent, request);
       status = answer.response.status;
       return readAnswer(options, intent, answer);
     });
@@ -59,15 +59,15 @@ export async function callCoder<Data>(
 
 interface Answer {
   readonly response: Response;
-  readonly text: string;
+  readonly bytes: ArrayBuffer;
 }
 
-async function fetchText(options: TransportOptions, intent: CallIntent, request: Request): Promise<Answer> {
+async function fetchBytes(options: TransportOptions, intent: CallIntent, request: Request): Promise<Answer> {
   const fetch = options.fetch ?? globalThis.fetch;
   const deadline = AbortSignal.timeout(options.timeoutMs);
   try {
     const response = await fetch(request, { redirect: 'manual', signal: deadline });
-    return { response, text: await response.text() };
+    return { response, bytes: await response.arrayBuffer() };
   } catch (error) {
     if (!deadline.aborted) throw unreachable(options, intent, error);
     throw new CoderError(
@@ -80,13 +80,20 @@ async function fetchText(options: TransportOptions, intent: CallIntent, request:
 }
 
 /** Turns an answer into one that openapi-fetch may parse, or throws. */
-function readAnswer(options: TransportOptions, intent: CallIntent, { response, text }: Answer): Response {
+function readAnswer(options: TransportOptions, intent: CallIntent, { response, bytes }: Answer): Response {
   const { status } = response;
   if (status >= 300 && status < 400)
     throw unexpected(options, intent, status, 'a redirect came back. CODER_URL must be the access URL itself');
   const type = response.headers.get('content-type') ?? '';
-  const body = type.includes('json') ? parseJson(text) : undefined;
+  const text = type.includes('json') ? new TextDecoder().decode(bytes) : '';
+  const body = parseJson(text);
   if (status >= 400) throw refused(options, intent, response, type, body);
+  const wanted = mediaTypeOf(intent.method, intent.route, status) ?? 'application/json';
+  if (wanted !== 'application/json') {
+    if (!type.startsWith(wanted))
+      throw unexpected(options, intent, status, `the body is ${type || 'untyped'}, not ${wanted}`);
+    return new Response(bytes, { status, headers: { 'content-type': wanted } });
+  }
   if (body === undefined) throw unexpected(options, intent, status, `the body is ${type || 'untyped'}, not JSON`);
   const fault = faultOf(intent.method, intent.route, status, body);
   if (fault !== null) throw unexpected(options, intent, status, `at ${fault}`);

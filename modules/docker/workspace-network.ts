@@ -1,6 +1,5 @@
 import { Container } from '@cdktf/provider-docker/lib/container/index.js';
 import { Network } from '@cdktf/provider-docker/lib/network/index.js';
-import type { TerraformVariable } from 'cdktf';
 import type { Construct } from 'constructs';
 import { bridgeEnvironment, names, paths } from '../contract.ts';
 import { interpolation } from '../hcl/expressions.ts';
@@ -8,12 +7,6 @@ import { containerLabels } from '../workspace/labels.ts';
 import { hideResource } from '../workspace/workspace-metadata.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
 import { hardened, limits } from './hardening.ts';
-
-export interface WorkspaceNetworkProps {
-  readonly context: WorkspaceContext;
-  /** Any image with `sleep`; ours, because it is there anyway. */
-  readonly image: TerraformVariable;
-}
 
 /**
  * A network of the workspace's own, and the tiny container that owns its namespace and hostname.
@@ -24,7 +17,7 @@ export interface WorkspaceNetworkProps {
 export class WorkspaceNetwork {
   private readonly owner: Container;
 
-  constructor(scope: Construct, { context, image }: WorkspaceNetworkProps) {
+  constructor(scope: Construct, context: WorkspaceContext) {
     const network = new Network(scope, 'network:workspace', {
       count: context.startCount,
       name: context.persistentName(),
@@ -36,7 +29,8 @@ export class WorkspaceNetwork {
       ...limits(64, '0.25'),
       count: context.startCount,
       name: context.containerName(names.containers.network),
-      image: image.stringValue,
+      // Any image with `sleep` would do; this one is there anyway.
+      image: interpolation('var.opencode_image'),
       hostname: context.workspace.name,
       entrypoint: ['sleep', 'infinity'],
       env: [`${bridgeEnvironment.workspaceDir}=${paths.workspace}`],

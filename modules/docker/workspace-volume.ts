@@ -1,6 +1,7 @@
 import type { ContainerMounts } from '@cdktf/provider-docker/lib/container/index.js';
 import { Volume } from '@cdktf/provider-docker/lib/volume/index.js';
 import type { Construct } from 'constructs';
+import { interpolation } from '../hcl/expressions.ts';
 import { volumeLabels } from '../workspace/labels.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
 
@@ -11,7 +12,13 @@ export class WorkspaceVolume {
 
   /** Kept on disk until the workspace is deleted. */
   static onDisk(scope: Construct, context: WorkspaceContext, part: string, path: string): WorkspaceVolume {
-    return new WorkspaceVolume(scope, context, part, path, {});
+    return new WorkspaceVolume(scope, context, part, path);
+  }
+
+  /** Kept on disk, with the size that the owner chose where the admin says that the filesystem knows quotas. */
+  static withQuota(scope: Construct, context: WorkspaceContext, part: string, path: string): WorkspaceVolume {
+    const size = '{ size = "${data.coder_parameter.disk[0].value}G" }';
+    return new WorkspaceVolume(scope, context, part, path, interpolation(`var.disk_quota ? ${size} : null`));
   }
 
   /** In memory, bounded, and empty again once no container holds it. */
@@ -31,16 +38,16 @@ export class WorkspaceVolume {
     context: WorkspaceContext,
     part: string,
     path: string,
-    driverOptions: Record<string, string>,
+    driverOptions?: Record<string, string> | string,
   ) {
     this.path = path;
     this.volume = new Volume(scope, `volume:${part}`, {
       name: context.persistentName(part),
       driver: 'local',
-      ...(Object.keys(driverOptions).length === 0 ? {} : { driverOpts: driverOptions }),
       labels: volumeLabels(context, part),
       lifecycle: { ignoreChanges: 'all' },
     });
+    if (driverOptions !== undefined) this.volume.addOverride('driver_opts', driverOptions);
   }
 
   /**

@@ -1,6 +1,7 @@
-import { names, tokenPrefix } from '../contract.ts';
-import type { Rule } from './container-rules.ts';
-import { blocksOf, listOf, stringsIn, type Body, type Declared } from './template.ts';
+import { bridgeEnvironment, names, tokenPrefix } from '../contract.ts';
+import { containersOf } from './containers.ts';
+import type { Rule, Whole } from './rule.ts';
+import { argvsIn, blocksOf, stringsIn, type Body, type Declared } from './template.ts';
 
 /** What the policy can judge. A type that is not here has no rules, so it may not be used. */
 const judgedTypes = new Set([
@@ -12,9 +13,16 @@ const judgedTypes = new Set([
   'docker_container',
   'docker_network',
   'docker_volume',
+  'kubernetes_deployment_v1',
+  'kubernetes_namespace_v1',
+  'kubernetes_network_policy_v1',
+  'kubernetes_persistent_volume_claim_v1',
+  'kubernetes_resource_quota_v1',
+  'kubernetes_secret_v1',
 ]);
 
 const digest = /@sha256:[0-9a-f]{64}$/;
+const chosenByAdmin = /^\$\{(var\.\w+_image|local\.executor_image)\}$/;
 const secretName = /(^|_)(secret|token|password|credential|api_key|private_key)(_|$)/;
 const ourTokens = new RegExp(`(${Object.values(tokenPrefix).join('|')})([A-Za-z0-9]+_)?[A-Za-z0-9_-]{43}`);
 const agentToken = /coder_agent\.[\w-]+(\[\d+\])?\.token/;
@@ -45,6 +53,7 @@ export const templateRules: readonly Rule[] = [
   },
   { id: 'pinned-image', check: pinnedImage },
   { id: 'image-variable', check: imageVariable },
+  { id: 'image-choice', check: imageChoice },
   { id: 'secret-variable', check: secretVariable },
   {
     id: 'secret-text',
@@ -66,20 +75,35 @@ export const templateRules: readonly Rule[] = [
   { id: 'app-url', check: appUrl },
 ];
 
-function pinnedImage({ type, body }: Declared): string | undefined {
-  if (type !== 'docker_container') return undefined;
-  const image = String(body.image ?? '');
-  const chosenByAdmin = /^\$\{(var\.\w+_images?|data\.coder_parameter\.[\w-]*image\.value)\}$/.test(image);
-  return chosenByAdmin || digest.test(image)
+function pinnedImage(declared: Declared): string | undefined {
+  const loose = containersOf(declared).find(({ image }) => !chosenByAdmin.test(image) && !digest.test(image));
+  return loose === undefined
     ? undefined
-    : `uses the image ${JSON.stringify(image)}, which may change under the same name. Pin it by @sha256 or take it from an image variable.`;
+    : `uses the image ${JSON.stringify(loose.image)}, which may change under the same name. Pin it by @sha256 or take it from an image variable.`;
 }
 
-function imageVariable({ kind, name, body }: Declared): string | undefined {
-  if (kind !== 'variable' || !/_images?$/.test(name)) return undefined;
-  if (body.default !== undefined)
+/** `local.executor_image` is what `pinned-image` trusts, so it may hold only what the form and the admin bound. */
+function imageChoice({ kind, name, body }: Declared): string | undefined {
+  if (kind === 'local' && name === 'images') {
+    return String(body.value).startsWith('${{ for image in var.executor_images : ')
+      ? undefined
+      : 'offers images that the admin did not list. Make it of var.executor_images alone.';
+  }
+  if (kind !== 'local' || name !== 'executor_image') return undefined;
+  const chosen =
+    /^\$\{data\.coder_parameter\.executor_image\.value( == "own" \? data\.coder_parameter\.own_image\[0\]\.value : local\.images\[data\.coder_parameter\.executor_image\.value\])?\}$/;
+  return chosen.test(String(body.value))
+    ? undefined
+    : 'takes an image from elsewhere than the form. Use data.coder_parameter.executor_image or own_image: their values are bounded.';
+}
+
+function imageVariable({ kind, name, body }: Declared, { givenImage }: Whole): string | undefined {
+  if (kind !== 'variable' || !/_images?$/.test(name) || /^allow/.test(name)) return undefined;
+  if (body.default !== undefined && stringsIn(body.default).some((image) => image !== givenImage))
     return 'names an image in its default. Remove the default: `push` fills it from the lock.';
-  const checked = blocksOf(body, 'validation').some((one) => String(one.condition).includes('@sha256:'));
+  const checked = blocksOf(body, 'validation').some((one) =>
+    /@sha256:|contains\(var\.executor_images/.test(String(one.condition)),
+  );
   return checked ? undefined : 'accepts images without a digest. Add a validation that requires @sha256.';
 }
 
@@ -95,20 +119,26 @@ function secretVariable({ kind, name, body }: Declared): string | undefined {
 /** The token itself belongs to the worker; anybody else may have only a hash of it. */
 function agentTokenInWorkerOnly({ type, name, body }: Declared): string | undefined {
   if (type === 'docker_container' && name === names.containers.worker) return undefined;
-  return stringsIn(body).some((text) => agentToken.test(withoutHashes(text)))
+  // Which container is given this key of a Secret is the rule pod-secret-keys.
+  const { CODER_AGENT_TOKEN: _own, ...others } = (body.data ?? {}) as Body;
+  const judged = type === 'kubernetes_secret_v1' ? { ...body, data: others } : body;
+  return stringsIn(judged).some((text) => agentToken.test(withoutHashes(text)))
     ? "is given Coder's agent token, which may act for the workspace. Only the worker may have it."
     : undefined;
 }
 
-/** The template's secret leaves Terraform only as a proof, and only into the sidecar's environment. */
+/** The template's secret leaves Terraform only as a proof, and only into the environment of the bridge. */
 function secretInSidecarOnly({ kind, type, name, body }: Declared): string | undefined {
   if (kind === 'variable') return undefined;
   const using = stringsIn(body).filter((text) => templateSecret.test(text));
   if (using.length === 0) return undefined;
-  const environment = stringsIn((body as { env?: unknown }).env);
   const inSidecar = type === 'docker_container' && name === names.containers.sidecar;
+  const inWorker = type === 'coder_env' && name === 'bridge-proof' && String(body.count).includes('== "process" ?');
+  const inSecret = type === 'kubernetes_secret_v1';
+  const proof = inSecret ? ((body.data ?? {}) as Body)[bridgeEnvironment.proof] : undefined;
+  const environment = stringsIn(inSidecar ? body.env : inWorker ? body.value : proof);
   const onlyHashed = using.every((text) => environment.includes(text) && !templateSecret.test(withoutHashes(text)));
-  return inSidecar && onlyHashed
+  return onlyHashed
     ? undefined
     : "uses the template's secret. It may appear only inside a hash in the sidecar's environment.";
 }
@@ -132,16 +162,17 @@ function closingParenthesis(text: string, from: number): number {
   return text.length;
 }
 
-const serves = /\bopencode\b[^|;&]*\bserve\b|\bcode-server\b/;
+const serves = /\bopencode["']?\s+(-\S+\s+)*serve\b/;
 
 /** Whatever listens in a workspace listens on loopback, and OpenCode asks for a password. */
 function loopbackOnly({ body }: Declared): string | undefined {
-  const commands = [body.command, body.entrypoint].map((argv) => listOf(argv).join(' '));
-  const texts = [...stringsIn(body), ...commands];
-  if (texts.some((text) => /(^|[^\d.])0\.0\.0\.0|\[::\]|--host(name)?[= ](?!127\.0\.0\.1|localhost)/.test(text))) {
+  const texts = [...stringsIn(body), ...argvsIn(body)];
+  if (
+    texts.some((text) => /(^|[^\d.])0\.0\.0\.0(?!\/\d)|\[::\]|--host(name)?[= ](?!127\.0\.0\.1|localhost)/.test(text))
+  ) {
     return 'listens beyond loopback. Bind to 127.0.0.1.';
   }
-  const openCode = texts.some((text) => serves.test(text) && text.includes('opencode'));
+  const openCode = texts.some((text) => serves.test(text));
   return openCode && !texts.some((text) => text.includes('OPENCODE_SERVER_PASSWORD'))
     ? 'serves OpenCode without a password. Set OPENCODE_SERVER_PASSWORD.'
     : undefined;

@@ -2,11 +2,11 @@
 
 export type Body = Readonly<Record<string, unknown>>;
 
-/** One resource, data source, variable, local value or output. */
+/** One resource, data source, variable, local value, output or configuration of a provider. */
 export interface Declared {
   /** As Terraform addresses it: `docker_container.worker`, `data.coder_parameter.cpu`, `var.opencode_image`. */
   readonly address: string;
-  readonly kind: 'resource' | 'data' | 'variable' | 'local' | 'output';
+  readonly kind: 'resource' | 'data' | 'variable' | 'local' | 'output' | 'provider';
   /** `docker_container`; empty for everything but resources and data sources. */
   readonly type: string;
   readonly name: string;
@@ -27,6 +27,15 @@ export function declarations(template: Readonly<Record<string, unknown>>): reado
       name,
       body: { value },
     })),
+    ...Object.entries(bodies(template.provider)).flatMap(([name, written]) =>
+      blockList(written).map((body): Declared => ({
+        address: `provider.${name}`,
+        kind: 'provider',
+        type: '',
+        name,
+        body,
+      })),
+    ),
   ];
 }
 
@@ -60,10 +69,15 @@ function bodies(value: unknown): Readonly<Record<string, unknown>> {
   return (value ?? {}) as Record<string, unknown>;
 }
 
-/** The blocks of one name, whether the JSON writes one or several, static or dynamic. */
+/** Every block of one name that there may be: one or several, static or dynamic. */
 export function blocksOf(body: Body, name: string): readonly Body[] {
   const dynamic = blockList((body.dynamic as Body | undefined)?.[name]).map((one) => one.content);
   return [...blockList(body[name]), ...dynamic.flatMap(blockList)];
+}
+
+/** The blocks of one name that are there whatever happens: what a rule requires must be among these. */
+export function certainBlocksOf(body: Body, name: string): readonly Body[] {
+  return blockList(body[name]);
 }
 
 function blockList(value: unknown): readonly Body[] {
@@ -74,6 +88,13 @@ function blockList(value: unknown): readonly Body[] {
 /** A list argument, or nothing. */
 export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
+}
+
+/** Every command anywhere in a value that is written as a list of words, its words joined by spaces. */
+export function argvsIn(value: unknown): readonly string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const isArgv = Array.isArray(value) && value.length > 0 && value.every((word) => typeof word === 'string');
+  return isArgv ? [value.join(' ')] : Object.values(value).flatMap(argvsIn);
 }
 
 /** Every string anywhere in a value, keys included. */

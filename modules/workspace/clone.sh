@@ -1,82 +1,243 @@
-#!/usr/bin/env bash
-# Clones the owner's repository into the workspace, once in the life of the workspace.
+#!/bin/sh
+# Clones the owner's repositories into the workspace, each once in the life of the workspace.
 #
-# REPOSITORY_BASE64, REF_BASE64  what to clone and check out, base64 so that no character can leave its place
-# WORKSPACE_DIR                  where the clone goes, as a folder named after the repository
-# CLONE_STATE_DIR                where the mark "already cloned" is kept; only the worker can write there
-# CLONE_RETRY_SECONDS            pause before the second try, doubled before the third; default 5
+# Written in front of this script, base64 so that no character can leave its place:
+#   REPOSITORY_BASE64, REF_BASE64  what to clone and check out; where they are not set, GIT_REPO (or GITHUB_REPO) and
+#                                  GIT_REF are read. No ref, or HEAD, means the remote's default branch
+#   REPOS_JSON_BASE64              more of them, optional: [{"url", "name"?, "branch"?}]; not set, REPOS_JSON is read
+# Environment:
+#   WORKSPACE_DIR                  the repository goes to <here>/<name>, each of REPOS_JSON to <here>/repos/<name>
+#   MAIN_REPO_NAME, MAIN_REPO_INDEX  without a repository of its own: which of REPOS_JSON takes its place; default 0
+#   GIT_DEPTH                      commits of history; default 1, 0 means all
+#   GIT_RECURSE_SUBMODULES         "true" clones submodules too
+#   GIT_CLONE_RETRIES, GIT_CLONE_RETRY_DELAY  how often it is tried, and seconds between; default 3 and 5s
+#   GIT_ASKPASS                    who is asked for a password, at each use; Coder's agent sets it
+#   CLONE_STATE_DIR                where the marks "already cloned" are kept; only the worker can write there
+#   TOOLS_DIR                      where OpenCode lies, which reads the JSON; default /tools
+#   OUTRIGGER_RUN_DIR              gets the empty file "cloned" at the end, however it ends; default /run/outrigger
 #
-# The clone is made where the agent cannot reach, then copied: a repository under the agent's hands can make git
-# execute anything. For the same reason nothing here runs git in a folder that already exists.
-set -euo pipefail
+# A clone is made where the agent cannot reach, then copied: a repository under the agent's hands can make git
+# execute anything. For the same reason nothing here runs git in a folder that already exists. The copy itself needs a
+# workspace that nobody else writes to: the bridge starts no agent before it sees the file "cloned".
+# shellcheck disable=SC2086
+set -eu
 
 fail() {
   printf 'clone: %s\n' "$1" >&2
   exit 1
 }
 
-repository=$(printf '%s' "${REPOSITORY_BASE64:-}" | base64 -d)
-ref=$(printf '%s' "${REF_BASE64:-}" | base64 -d)
+decode() {
+  printf '%s' "$1" | base64 -d
+}
+
+number() {
+  case $2 in
+    '' | *[!0-9]*) fail "$1 is '$2'. Give a whole number." ;;
+  esac
+}
+
+# Moved into place, because whoever shares the folder could have left a link or a FIFO there.
+say_ended() {
+  if ! { sign=$(mktemp "$run/.cloned.XXXXXX") && mv -fT "$sign" "$run/cloned"; } 2>/dev/null; then
+    echo "clone: $run cannot be written, so the agent does not learn that it may begin."
+  fi
+}
+
+run=${OUTRIGGER_RUN_DIR:-/run/outrigger}
+trap say_ended EXIT
+# Coder ends a script that takes too long by SIGHUP. Not every sh runs what is meant for its exit when a signal ends it.
+trap 'exit 143' HUP INT TERM
 workspace=${WORKSPACE_DIR:-/workspace}
 state=${CLONE_STATE_DIR:-$HOME/.local/state/outrigger}
-pause=${CLONE_RETRY_SECONDS:-5}
+tools=${TOOLS_DIR:-/tools}
+depth=${GIT_DEPTH:-1}
+tries=${GIT_CLONE_RETRIES:-3}
+pause=${GIT_CLONE_RETRY_DELAY:-5s}
+pause=${pause%s}
+number GIT_DEPTH "$depth"
+number GIT_CLONE_RETRIES "$tries"
+number GIT_CLONE_RETRY_DELAY "$pause"
+# One word or none, so it is never quoted below.
+shallow=
+if [ "$depth" -gt 0 ]; then shallow=--depth=$depth; fi
 
-if [[ -z $repository ]]; then
+# A trace would write what goes over the wire into the log.
+unset GIT_TRACE GIT_TRACE_CURL GIT_TRACE_PACKET GIT_CURL_VERBOSE
+
+# No helper may keep the password that GIT_ASKPASS answers, and nothing can ask at a terminal here.
+git_quietly() {
+  GIT_TERMINAL_PROMPT=0 git -c credential.helper= -c core.hooksPath=/dev/null -c core.fsmonitor=false \
+    -c protocol.ext.allow=never "$@"
+}
+
+refuse_unsafe() {
+  case $1 in
+    -*) fail 'the repository begins with a dash, which git would read as an option.' ;;
+    http://*@* | https://*@*) fail 'the repository holds a user name or token. Remove everything up to the "@".' ;;
+    http://*[?#]* | https://*[?#]*) fail 'the repository has a "?" or "#" in its address, where tokens are found. Remove everything from there on.' ;;
+  esac
+  case $2 in -*) fail 'the branch begins with a dash, which git would read as an option.' ;; esac
+}
+
+# The last part of the address, or the name that was given.
+name_of() {
+  name=${2:-${1%/}}
+  [ -n "$2" ] || name=${name##*[/:]}
+  name=${name%.git}
+  case $name in
+    '' | .* | *[!A-Za-z0-9._-]*) fail 'the repository has no usable name at its end.' ;;
+  esac
+}
+
+# Every branch is there with its newest commits; a tag or another commit is fetched when it is asked for.
+check_out() {
+  ref=$1
+  tree=$private/tree
+  git_quietly -C "$tree" checkout --quiet "$ref" -- 2>/dev/null && return
+  git_quietly -C "$tree" fetch --quiet $shallow origin "refs/tags/$ref:refs/tags/$ref" 2>/dev/null &&
+    git_quietly -C "$tree" checkout --quiet "$ref" -- 2>/dev/null && return
+  git_quietly -C "$tree" fetch --quiet $shallow origin "$ref" 2>/dev/null &&
+    git_quietly -C "$tree" checkout --quiet --detach FETCH_HEAD -- 2>/dev/null && return
+  git_quietly -C "$tree" fetch --quiet --unshallow origin 2>/dev/null &&
+    git_quietly -C "$tree" checkout --quiet "$ref" -- 2>/dev/null && return
+  fail "there is no branch, tag or commit \"$ref\" in the repository."
+}
+
+download() {
+  try=1
+  while
+    rm -rf "$private/tree"
+    ! git_quietly clone --quiet $shallow --no-single-branch --no-recurse-submodules -- "$1" "$private/tree"
+  do
+    [ "$try" -lt "$tries" ] ||
+      fail "$tries tries failed; the lines above say why. If the repository is private, sign in to its host in Coder under external authentication, then restart the workspace."
+    echo "clone: try $try of $tries failed; trying again in $pause s."
+    sleep "$pause"
+    try=$((try + 1))
+  done
+}
+
+# Puts the finished tree into place. A link that the agent left there is not followed: mv replaces no link by a folder.
+publish() {
+  incoming=$(mktemp -d "$workspace/.incoming.XXXXXX")
+  cp -a "$private/tree/." "$incoming/"
+  chmod 0775 "$incoming"
+  mv -T "$incoming" "$1"
+  incoming=
+}
+
+# clone_one URL REF NAME FOLDER
+clone_one() {
+  refuse_unsafe "$1" "$2"
+  name_of "$1" "$3"
+  target=$4/$name
+  mark=$state/cloned-$name
+  if [ -L "$target" ] || { [ -e "$target" ] && { [ ! -d "$target" ] || [ -n "$(ls -A "$target")" ]; }; }; then
+    echo "clone: $target exists and is left alone."
+    return
+  fi
+  if [ -e "$mark" ]; then
+    echo "clone: $name was cloned before and then removed. To clone it again, delete $mark and restart."
+    return
+  fi
+  command -v git >/dev/null 2>&1 || fail 'there is no git in this image.'
+  [ ! -L "$4" ] || fail "$4 is a link and is not followed. Remove it and restart."
+  mkdir -p "$state" "$4"
+  private=$(mktemp -d "$state/clone.XXXXXX")
+  incoming=
+  trap 'rm -rf "$private" ${incoming:+"$incoming"}' EXIT
+  trap 'exit 143' HUP INT TERM
+
+  echo "clone: downloading $name ..."
+  download "$1"
+  if [ -n "$2" ]; then check_out "$2"; fi
+  if [ "${GIT_RECURSE_SUBMODULES:-}" = true ]; then
+    echo "clone: downloading the submodules of $name ..."
+    git_quietly -C "$private/tree" submodule --quiet update --init --recursive $shallow
+  fi
+  # What nix.sh may trust in the worker is the file as the remote had it, before the agent could change it.
+  if [ "$4" = "$workspace" ] && [ -f "$private/tree/workspace.nix" ] && [ ! -L "$private/tree/workspace.nix" ]; then
+    cp "$private/tree/workspace.nix" "$state/repository.nix"
+  fi
+  publish "$target"
+  : >"$mark"
+  echo "clone: $name is in $target."
+}
+
+# One that fails does not keep the others from being there. (In "a || b" a shell ignores set -e inside a.)
+failed=0
+attempt() {
+  set +e
+  (
+    set -e
+    clone_one "$@"
+  )
+  status=$?
+  set -e
+  if [ "$status" -ne 0 ]; then failed=1; fi
+}
+
+# Prints a line per repository: url, branch and name in base64, "-" for none. The sh of an image reads no JSON, and
+# OpenCode's runtime does; it starts in / because it obeys settings of the folder it is started in.
+list_repositories() (
+  cd /
+  REPOS_JSON_BASE64=${REPOS_JSON_BASE64:-} BUN_BE_BUN=1 "$tools/opencode" -e '
+    const { REPOS_JSON_BASE64: encoded, REPOS_JSON: plain } = process.env;
+    const list = JSON.parse(encoded ? Buffer.from(encoded, "base64").toString("utf8") : plain);
+    const field = (value) => {
+      if (value !== undefined && value !== null && typeof value !== "string") throw new TypeError();
+      return value ? Buffer.from(value).toString("base64") : "-";
+    };
+    const lines = list.map(({ url, branch, name }) => {
+      if (!url) throw new TypeError();
+      return [url, branch, name].map(field).join(" ");
+    });
+    console.log(lines.join("\n"));' 2>/dev/null
+)
+
+field() {
+  if [ "$1" != - ]; then decode "$1"; fi
+}
+
+if [ -n "${REPOSITORY_BASE64+given}" ]; then repository=$(decode "$REPOSITORY_BASE64"); else repository=${GIT_REPO:-${GITHUB_REPO:-}}; fi
+if [ -n "${REF_BASE64+given}" ]; then ref=$(decode "$REF_BASE64"); else ref=${GIT_REF:-}; fi
+[ "$ref" != HEAD ] || ref=
+
+if [ -z "$repository" ] && [ -z "${REPOS_JSON_BASE64:-}${REPOS_JSON:-}" ]; then
   echo 'clone: no repository was chosen; the workspace begins empty.'
   exit 0
 fi
 
-case $repository in
-  -*) fail 'the repository begins with a dash, which git would read as an option.' ;;
-  http://*@* | https://*@*) fail 'the repository holds a user name or token. Remove everything up to the "@".' ;;
-esac
-case $ref in -*) fail 'the branch begins with a dash, which git would read as an option.' ;; esac
-
-name=${repository%/}
-name=${name##*[/:]}
-name=${name%.git}
-case $name in
-  '' | . | .. | .* | *[!A-Za-z0-9._-]*) fail 'the repository has no usable name at its end.' ;;
-esac
-
-target=$workspace/$name
-mark=$state/cloned-$name
-if [[ -e $target || -L $target ]]; then
-  echo "clone: $target exists and is left alone."
-  exit 0
-fi
-if [[ -e $mark ]]; then
-  echo "clone: $name was cloned before and then removed. To clone it again, delete $mark and restart."
-  exit 0
+main=none
+if [ -n "$repository" ]; then
+  attempt "$repository" "$ref" '' "$workspace"
+else
+  main=${MAIN_REPO_NAME:-}
 fi
 
-command -v git >/dev/null 2>&1 || fail 'there is no git in this image.'
-mkdir -p "$state"
-private=$(mktemp -d "$state/clone.XXXXXX")
-incoming=
-trap 'rm -rf "$private" ${incoming:+"$incoming"}' EXIT
-
-git_quietly() {
-  GIT_TERMINAL_PROMPT=0 git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c protocol.ext.allow=never "$@"
-}
-
-for try in 1 2 3; do
-  rm -rf "$private/tree"
-  if git_quietly clone --no-recurse-submodules -- "$repository" "$private/tree"; then break; fi
-  if [[ $try == 3 ]]; then fail 'three tries failed; the lines above say why.'; fi
-  echo "clone: try $try failed; trying again in $pause s."
-  sleep "$pause"
-  pause=$((pause * 2))
-done
-
-if [[ -n $ref ]]; then
-  git_quietly -C "$private/tree" checkout "$ref" -- || fail "there is no branch, tag or commit \"$ref\" in the repository."
+if [ -n "${REPOS_JSON_BASE64:-}${REPOS_JSON:-}" ]; then
+  lines=$(list_repositories) || fail 'REPOS_JSON is not a list of {"url", "name", "branch"}.'
+  index=0
+  while read -r url branch given; do
+    [ -n "$url" ] || continue
+    url=$(decode "$url")
+    given=$(field "$given")
+    branch=$(field "$branch")
+    [ "$branch" != HEAD ] || branch=
+    folder=$workspace/repos
+    if [ "$main" != none ]; then
+      name_of "$url" "$given"
+      if [ -n "$main" ]; then
+        [ "$name" != "$main" ] || folder=$workspace
+      elif [ "$index" = "${MAIN_REPO_INDEX:-0}" ]; then
+        folder=$workspace
+      fi
+    fi
+    attempt "$url" "$branch" "$given" "$folder"
+    index=$((index + 1))
+  done <<LINES
+$lines
+LINES
 fi
-
-incoming=$(mktemp -d "$workspace/.incoming.XXXXXX")
-cp -a "$private/tree/." "$incoming/"
-mv -T "$incoming" "$target"
-incoming=
-chmod 0775 "$target"
-: >"$mark"
-echo "clone: $name is in $target."
+exit "$failed"

@@ -8,7 +8,7 @@ import {
   TerraformVariable,
   type TerraformBackend,
 } from 'cdktf';
-import type { Node } from 'constructs';
+import type { Construct, Node } from 'constructs';
 import { refuseUnsafe } from '../policy/refuse-unsafe.ts';
 
 type Body = Record<string, unknown>;
@@ -24,6 +24,14 @@ type Synthesized = Record<string, unknown>;
  * Errors   two constructs with one address, which Terraform's JSON would merge silently.
  */
 export abstract class TemplateStack extends TerraformStack {
+  /** The one image that a default may name, and name without a digest: whoever asked for this copy gave it. */
+  protected readonly givenImage: string | undefined;
+
+  constructor(scope: Construct, id: string, givenImage?: string) {
+    super(scope, id);
+    this.givenImage = givenImage;
+  }
+
   override ensureBackendExists(): TerraformBackend {
     return undefined as unknown as TerraformBackend;
   }
@@ -37,7 +45,7 @@ export abstract class TemplateStack extends TerraformStack {
   override toTerraform(): Synthesized {
     const paths = this.pathsByAddress();
     const template = withoutComments(super.toTerraform() as Synthesized);
-    refuseUnsafe(template, paths);
+    refuseUnsafe(template, paths, this.givenImage === undefined ? {} : { givenImage: this.givenImage });
     return template;
   }
 

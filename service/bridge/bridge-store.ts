@@ -191,6 +191,34 @@ export async function pendingFrames(
   }));
 }
 
+/** Whether a command of this type waits for the answer of a workspace. */
+export async function hasPending(tx: Transaction, workspaceId: string, type: ServiceRequestType): Promise<boolean> {
+  const row = await tx
+    .as<Tables>()
+    .selectFrom('bridge_frame')
+    .select('id')
+    .where('workspace_id', '=', workspaceId)
+    .where('type', '=', type)
+    .where('acked_at', 'is', null)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** What is known of a workspace's bridge; null where none ever registered. */
+export async function readPresence(
+  database: Database,
+  workspaceId: string,
+): Promise<{ readonly connected: boolean; readonly harnessVersion: string; readonly lastSeenAt: Date } | null> {
+  const row = await database
+    .as<Tables>()
+    .selectFrom('bridge')
+    .select(['connected', 'harness_version', 'last_seen_at'])
+    .where('workspace_id', '=', workspaceId)
+    .executeTakeFirst();
+  return row ? { connected: row.connected, harnessVersion: row.harness_version, lastSeenAt: row.last_seen_at } : null;
+}
+
 /** Marks a command as answered; false when it was already. */
 export async function acknowledge(tx: Transaction, frameId: string, now: Date): Promise<boolean> {
   const done = await tx
@@ -207,6 +235,37 @@ export async function acknowledge(tx: Transaction, frameId: string, now: Date): 
 export async function forgetOldFrames(tx: Transaction, now: Date): Promise<void> {
   const dayAgo = new Date(now.getTime() - 86_400_000);
   await tx.as<Tables>().deleteFrom('bridge_frame').where('created_at', '<', dayAgo).execute();
+}
+
+/** Whom a registration belonged to. */
+export interface BridgeOwner {
+  readonly ownerId: string;
+  readonly organizationId: string;
+}
+
+/**
+ * Deletes the registration of a workspace with the hash of its token, and the commands that wait for it; a connection
+ * that is still open is woken, and finds itself gone.
+ *
+ * `heard`: its bridge was heard after `since`, and nothing is deleted. Null: no bridge ever registered.
+ */
+export async function forgetBridge(
+  tx: Transaction,
+  workspaceId: string,
+  since: Date,
+): Promise<BridgeOwner | 'heard' | null> {
+  const table = tx.as<Tables>();
+  const bridge = await table
+    .selectFrom('bridge')
+    .select(['owner_id', 'organization_id', 'last_seen_at'])
+    .where('workspace_id', '=', workspaceId)
+    .forUpdate()
+    .executeTakeFirst();
+  if (bridge !== undefined && bridge.last_seen_at > since) return 'heard';
+  await table.deleteFrom('bridge').where('workspace_id', '=', workspaceId).execute();
+  await table.deleteFrom('bridge_frame').where('workspace_id', '=', workspaceId).execute();
+  await wakeBridge(tx, workspaceId);
+  return bridge === undefined ? null : { ownerId: bridge.owner_id, organizationId: bridge.organization_id };
 }
 
 /**

@@ -1,4 +1,11 @@
-import type { AttemptRef, BridgeRequests, Lease, ReplyFrame, ServiceRequestType } from '../../modules/contract.ts';
+import type {
+  AttemptRef,
+  BridgeRequests,
+  IdeReport,
+  Lease,
+  ReplyFrame,
+  ServiceRequestType,
+} from '../../modules/contract.ts';
 import type { Transaction } from '../platform/database.ts';
 
 /**
@@ -36,6 +43,8 @@ export interface BridgeHandlers {
     bridge: BridgeIdentity,
     payload: BridgeRequests['result']['payload'],
   ): Promise<BridgeRequests['result']['data']>;
+  /** Takes what each heartbeat says of the IDE. */
+  ide?(bridge: BridgeIdentity, report: IdeReport): Promise<void>;
   /** Runs in the transaction that marks the frame as answered. */
   answered(tx: Transaction, bridge: BridgeIdentity, frame: StoredFrame, reply: ReplyFrame): Promise<void>;
 }

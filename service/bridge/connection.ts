@@ -164,6 +164,7 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
       close(closeCodes.superseded, 'a newer registration took over');
       return { fenced: payload.holding };
     }
+    if (payload.ide) await handlers.ide?.(bridge, payload.ide);
     const fenced = await handlers.heartbeat(bridge, payload.holding);
     return { fenced, ...(renewed ? { token: renewed } : {}) };
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bridgeEventTypes, limits, reasons, type BridgeRequestType } from '../../modules/contract.ts';
+import { bridgeEventTypes, ideStatePhases, limits, reasons, type BridgeRequestType } from '../../modules/contract.ts';
 
 const attemptRef = z.object({ task_id: z.uuid(), attempt: z.number().int().min(1) });
 const count = z.number().int().min(0);
@@ -66,7 +66,13 @@ export const requestSchemas = {
     detail: dataObject,
   }),
   result: attemptRef.extend({ evidence }),
-  heartbeat: z.object({ holding: z.array(attemptRef).max(16), status: text(500) }),
+  heartbeat: z.object({
+    holding: z.array(attemptRef).max(16),
+    status: text(500),
+    ide: z
+      .object({ enabled: z.boolean().nullable(), phase: z.enum(ideStatePhases).nullable(), message: text(500) })
+      .optional(),
+  }),
 } satisfies { [Type in BridgeRequestType]: z.ZodType<unknown> };
 
 export const isRequestType = (type: string): type is BridgeRequestType => Object.hasOwn(requestSchemas, type);

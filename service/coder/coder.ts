@@ -38,11 +38,18 @@ export interface Coder {
   ): Promise<Readonly<Record<string, boolean>>>;
   /** Whether the caller may update templates of the organization: its template admins and above. */
   mayUpdateTemplates(token: string, organizationId: string, context: CallContext): Promise<boolean>;
+  /** Whether the caller may change the organization itself: its admins. */
+  mayAdministerOrganization(token: string, organizationId: string, context: CallContext): Promise<boolean>;
+  /** What the admin set for a version, by name, with the service's own token; sensitive values are redacted. */
+  templateVariables(versionId: string, context: CallContext): Promise<ReadonlyMap<string, string>>;
+  /** What the owner chose for a build, by name, with the service's own token. */
+  buildParameters(buildId: string, context: CallContext): Promise<ReadonlyMap<string, string>>;
   /** With the service's own token; null when it does not exist any more or is not visible to us. */
   readWorkspace(workspaceId: string, context: CallContext): Promise<CoderWorkspace | null>;
   /**
    * Makes sure that a workspace runs, with the service's own token: looks first, starts only a stopped one.
-   * `starting` means ask again; `refused` is a sentence for the person.
+   * `starting` means ask again: each time the build is followed, to the status in which its job ends. `refused` is a
+   * sentence for the person, with Coder's own words where a build failed.
    */
   ensureRunning(
     workspaceId: string,
@@ -67,11 +74,14 @@ export function makeCoder(options: CoderOptions): Coder {
       return found.map(toWorkspace);
     },
     may: (token, workspaceId, actions, context) => may(caller, token, workspaceId, actions, context),
-    async mayUpdateTemplates(token, organizationId, context) {
-      const update = { object: { resource_type: 'template', organization_id: organizationId }, action: 'update' };
-      const given = await caller.read({ token }, context, (client) => client.authCheck({ update }));
-      return given['update'] === true;
-    },
+    mayUpdateTemplates: (token, organizationId, context) =>
+      mayUpdate(caller, token, { resource_type: 'template', organization_id: organizationId }, context),
+    mayAdministerOrganization: (token, organizationId, context) =>
+      mayUpdate(caller, token, { resource_type: 'organization', organization_id: organizationId }, context),
+    templateVariables: (versionId, context) =>
+      named(() => caller.read('service', context, (client) => client.templateVersionVariables(versionId))),
+    buildParameters: (buildId, context) =>
+      named(() => caller.read('service', context, (client) => client.getBuildParameters(buildId))),
     readWorkspace: (workspaceId, context) => readWorkspace(caller, workspaceId, context),
     ensureRunning: (workspaceId, context) => ensureRunning(caller, workspaceId, context),
   };
@@ -155,6 +165,38 @@ async function may(
   return answers;
 }
 
+async function mayUpdate(
+  caller: Caller,
+  token: string,
+  object: AuthChecks[string]['object'],
+  context: CallContext,
+): Promise<boolean> {
+  const given = await caller.read({ token }, context, (client) =>
+    client.authCheck({ update: { object, action: 'update' } }),
+  );
+  return given['update'] === true;
+}
+
+async function named(
+  ask: () => Promise<readonly { readonly name: string; readonly value: string }[]>,
+): Promise<ReadonlyMap<string, string>> {
+  try {
+    return new Map((await ask()).map(({ name, value }) => [name, value]));
+  } catch (error) {
+    // Whoever uses the workspace sees it: that we do not is for our operator to mend.
+    if (error instanceof ServiceError && error.kind === 'not_found') throw boundsHidden(error);
+    throw error;
+  }
+}
+
+const boundsHidden = (cause: ServiceError): ServiceError =>
+  new ServiceError(
+    'unavailable',
+    'template_bounds_hidden',
+    "The service's own token may not read this workspace's template, so what it allows is unknown. Whoever runs the service must give the token organization-admin.",
+    { cause },
+  );
+
 async function readWorkspace(
   caller: Caller,
   workspaceId: string,
@@ -174,7 +216,8 @@ async function ensureRunning(
   const workspace = await readWorkspace(caller, workspaceId, context);
   if (workspace === null) return gone;
   const decision = decideStart(workspace);
-  if (decision !== 'start') return decision;
+  if (decision === 'running') return decision;
+  if (decision !== 'start') return followBuild(caller, workspace, context);
   try {
     await caller.change('service', context, (client) => client.createBuild(workspaceId, { transition: 'start' }));
     return 'starting';
@@ -183,6 +226,23 @@ async function ensureRunning(
     if (error.kind === 'conflict') return afterConflict(caller, workspaceId, context);
     if (error.code === 'service_token_refused') return mayNotStart(workspace.name);
     if (error.kind === 'not_found') return gone;
+    throw error;
+  }
+}
+
+/** What has become of the workspace's build, by its own id: its job's end and error stand nowhere else in full. */
+async function followBuild(
+  caller: Caller,
+  { name, buildId }: CoderWorkspace,
+  context: CallContext,
+): Promise<'running' | 'starting' | { readonly refused: string }> {
+  try {
+    const { status, transition, job } = await caller.read('service', context, (client) => client.getBuild(buildId));
+    const decision = decideStart({ name, status, transition, error: job.error });
+    // A stop that ended since we looked: the next look starts the workspace.
+    return decision === 'start' ? 'starting' : decision;
+  } catch (error) {
+    if (error instanceof ServiceError && error.kind === 'not_found') return gone;
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 import type { Workspace } from 'coder-sdk-ts';
+import { storableText } from '../platform/storable.ts';
 
 export interface CoderWorkspaceAgent {
   readonly id: string;
@@ -24,6 +25,8 @@ export interface CoderWorkspace {
   /** pending, running, succeeded, canceling, canceled, failed */
   readonly jobStatus: string;
   readonly buildId: string;
+  /** The version that the latest build was made from, which need not be the active one. */
+  readonly templateVersionId: string;
   /** Of the latest build; empty until its job has succeeded. Ids change with every build. */
   readonly agents: readonly CoderWorkspaceAgent[];
 }
@@ -43,6 +46,7 @@ export function toWorkspace(workspace: Workspace): CoderWorkspace {
     transition: build.transition,
     jobStatus: build.job.status,
     buildId: build.id,
+    templateVersionId: build.template_version_id,
     agents: agents.map(({ id, name, status, lifecycle_state }) => ({
       id,
       name,
@@ -71,11 +75,19 @@ const refusals: Readonly<Record<string, string>> = {
  * Safety  only a stopped workspace is started: `start` on a running one replaces its containers, and
  *         whatever runs there dies.
  */
-export function decideStart(workspace: Pick<CoderWorkspace, 'name' | 'status' | 'transition'>): StartDecision {
-  const { status, transition } = workspace;
+export function decideStart(
+  workspace: Pick<CoderWorkspace, 'name' | 'status' | 'transition'> & { readonly error?: string | null | undefined },
+): StartDecision {
+  const { status, transition, error } = workspace;
   if (status === 'running' || status === 'starting') return status;
   if (status === 'pending' && transition === 'start') return 'starting';
   if (status === 'stopped') return 'start';
   const why = refusals[status] ?? `is in the state ${status}. Start it in Coder`;
-  return { refused: `Workspace ${workspace.name}${why.startsWith("'") ? '' : ' '}${why}.` };
+  const said = error ? ` Coder says: ${shortened(error)}` : '';
+  return { refused: `Workspace ${workspace.name}${why.startsWith("'") ? '' : ' '}${why}.${said}` };
 }
+
+/** An error of Terraform may be pages long; its first lines name the fault. */
+const mostErrorLetters = 2_000;
+const shortened = (text: string): string =>
+  storableText(text.length <= mostErrorLetters ? text : `${text.slice(0, mostErrorLetters)} …`);

@@ -28,6 +28,7 @@ import { faultOfEnd, lightFuse, type Fuse, type Upstream } from './upstream.ts';
 export interface CallModelParts {
   readonly database: Database;
   readonly upstream: Upstream;
+  readonly providerKey: (organizationId: string) => Promise<string | null>;
   readonly models: ModelCatalog;
   readonly prices: PriceTable;
   readonly openCalls: OpenCalls;
@@ -88,7 +89,10 @@ async function admit(parts: CallModelParts, identity: TaskIdentity, request: Req
   const completion: CompletionRequest = await readCompletionRequest(request, parts.bodyLimitBytes);
   const { models } = parts;
   // An alias means the task's model, which may itself be one.
-  const model = models.resolve(isModelAlias(completion.model) ? identity.model : completion.model);
+  const model = models.resolve(
+    isModelAlias(completion.model) ? identity.model : completion.model,
+    identity.allowedModels,
+  );
   const id = uuidv7(parts.clock);
   const outcome = await openCall(parts.database.as<GatewayTables>(), {
     id,
@@ -132,7 +136,8 @@ async function perform(parts: CallModelParts, call: Call, response: Response): P
 
 /** The whole answer of a call without a stream; null when it was streamed to the response. */
 async function exchange(parts: CallModelParts, call: Call, response: Response): Promise<string | null> {
-  const { upstream, clock } = parts;
+  const { clock } = parts;
+  const upstream = parts.upstream.with(await parts.providerKey(call.identity.organizationId));
   const answer = await upstream.send(call.body, call.isStream, call.fuse.signal);
   if (answer.status !== 200) {
     const refusal = { status: answer.status, retryAfter: answer.headers.get('retry-after') };

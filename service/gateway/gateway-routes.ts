@@ -31,7 +31,7 @@ export function gatewayRoutes(parts: {
       rawBody: true,
       summary: 'Lists the models the gateway offers (OpenAI-compatible).',
       handler: (_request, response) => {
-        const ids = parts.models.allowed ?? [parts.models.defaultModel];
+        const ids = callerOf(response).allowedModels ?? parts.models.allowed ?? [parts.models.defaultModel];
         response.json({
           object: 'list',
           data: ids.map((id) => ({ id, object: 'model', created: 0, owned_by: 'outrigger' })),

@@ -12,6 +12,8 @@ export interface TaskIdentity {
   readonly organizationId: string;
   /** The model of the task; an alias or an empty name means the configured one. */
   readonly model: string;
+  /** What this task may name, within what the gateway offers; left out, all of that. */
+  readonly allowedModels?: readonly string[];
 }
 
 export type CallStatus = 'succeeded' | 'failed' | 'disconnected' | 'stopped';
@@ -47,6 +49,7 @@ interface TaskTokenTable {
   owner_id: string;
   organization_id: string;
   model: string;
+  allowed_models: string[] | null;
   created_at: Date;
   expires_at: Date;
   revoked_at: Date | null;
@@ -74,6 +77,7 @@ export async function insertToken(
       owner_id: token.ownerId,
       organization_id: token.organizationId,
       model: token.model,
+      allowed_models: token.allowedModels === undefined ? null : [...token.allowedModels],
       created_at: token.createdAt,
       expires_at: token.expiresAt,
       revoked_at: null,
@@ -108,6 +112,7 @@ export async function findToken(db: Tables, hash: Buffer, now: Date): Promise<Ta
     ownerId: row.owner_id,
     organizationId: row.organization_id,
     model: row.model,
+    ...(row.allowed_models === null ? {} : { allowedModels: row.allowed_models }),
   };
 }
 

@@ -56,6 +56,8 @@ export interface GatewayOptions {
   readonly database: Database;
   /** `timeoutMs` is the longest silence of the provider, before its answer and within it. */
   readonly upstream: { readonly url: string; readonly apiKey: string | null; readonly timeoutMs: number };
+  /** A key that an organization brought for this upstream; null, or left out, means that of `upstream`. */
+  readonly providerKey?: (organizationId: string) => Promise<string | null>;
   readonly defaultModel: string;
   /** Null passes any name on. The default model is always allowed. */
   readonly allowedModels: readonly string[] | null;
@@ -82,6 +84,7 @@ export function makeGateway(options: GatewayOptions): Gateway {
   const callModel = makeCallModel({
     database,
     upstream,
+    providerKey: options.providerKey ?? (() => Promise.resolve(null)),
     models,
     prices: options.prices,
     openCalls,

@@ -51,4 +51,13 @@ const create: Migration = {
   },
 };
 
-export const migrations: Record<string, Migration> = { '2026-11-21-050-gateway': create };
+const allowedModels: Migration = {
+  async up(database) {
+    await sql`alter table outrigger.task_token add column allowed_models text[]`.execute(database);
+  },
+};
+
+export const migrations: Record<string, Migration> = {
+  '2026-11-21-050-gateway': create,
+  '2026-11-21-055-task-token-models': allowedModels,
+};

@@ -15,7 +15,7 @@ export interface ModelCatalog {
    *
    * Errors   `unprocessable` (422) that lists what may be named.
    */
-  resolve(requested: string | null): string;
+  resolve(requested: string | null, taskMayName?: readonly string[] | null): string;
 }
 
 export function makeModelCatalog(options: {
@@ -27,14 +27,18 @@ export function makeModelCatalog(options: {
   return {
     allowed,
     defaultModel,
-    resolve(requested) {
-      if (requested === null || isModelAlias(requested)) return defaultModel;
-      if (allowed === null || allowed.includes(requested)) return requested;
-      throw new ServiceError(
-        'unprocessable',
-        'model_not_allowed',
-        `Model ${requested.slice(0, 100)} is not offered here. Choose one of: ${allowed.join(', ')}.`,
-      );
+    resolve(requested, taskMayName = null) {
+      const model = requested === null || isModelAlias(requested) ? defaultModel : requested;
+      for (const list of [allowed, taskMayName])
+        if (list !== null && !list.includes(model)) throw notOffered(model, list);
+      return model;
     },
   };
 }
+
+const notOffered = (model: string, offered: readonly string[]): ServiceError =>
+  new ServiceError(
+    'unprocessable',
+    'model_not_allowed',
+    `Model ${model.slice(0, 100)} is not offered here. Choose one of: ${offered.join(', ')}.`,
+  );

@@ -20,11 +20,17 @@ export type UpstreamFetch = (
   },
 ) => Promise<UpstreamAnswer>;
 
-export interface Upstream {
+/** The upstream as one key opens it. */
+export interface KeyedUpstream {
   /** Rejects with a `ModelFault`. */
   send(body: string, isStream: boolean, signal: AbortSignal): Promise<UpstreamAnswer>;
   /** Removes the provider's key from a text. */
   scrub(text: string): string;
+}
+
+export interface Upstream {
+  /** Null means the service's own key. */
+  with(apiKey: string | null): KeyedUpstream;
   close(): Promise<void>;
 }
 
@@ -33,12 +39,11 @@ export function makeUpstream(options: {
   readonly apiKey: string | null;
   readonly fetch?: UpstreamFetch;
 }): Upstream {
-  const { apiKey } = options;
   // Silence is measured by the call itself, over the head and the body alike.
   const agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 10_000 } });
   const dial: UpstreamFetch = options.fetch ?? ((url, init) => undiciFetch(url, { ...init, dispatcher: agent }));
   const url = `${options.url.replace(/\/+$/, '')}/chat/completions`;
-  return {
+  const keyed = (apiKey: string | null): KeyedUpstream => ({
     async send(body, isStream, signal) {
       const headers = {
         'content-type': 'application/json',
@@ -52,8 +57,8 @@ export function makeUpstream(options: {
       }
     },
     scrub: (text) => (apiKey === null || apiKey === '' ? text : text.replaceAll(apiKey, '[redacted]')),
-    close: () => agent.destroy(),
-  };
+  });
+  return { with: (apiKey) => keyed(apiKey ?? options.apiKey), close: () => agent.destroy() };
 }
 
 /** Why a call was ended from our side. */

@@ -17,10 +17,15 @@ export interface Authorize {
   workspace(caller: Caller, reference: string | undefined, requestId: string): Promise<CoderWorkspace>;
   /** Whether the caller may update templates of an organization. */
   templates(caller: Caller, organizationId: string, requestId: string): Promise<boolean>;
+  /** Whether the caller administers an organization: decides over what belongs to all of its members. */
+  organization(caller: Caller, organizationId: string, requestId: string): Promise<boolean>;
 }
 
 export function makeAuthorize(
-  coder: Pick<Coder, 'may' | 'mayUpdateTemplates' | 'findWorkspace' | 'listOwnWorkspaces'>,
+  coder: Pick<
+    Coder,
+    'may' | 'mayUpdateTemplates' | 'mayAdministerOrganization' | 'findWorkspace' | 'listOwnWorkspaces'
+  >,
 ): Authorize {
   async function mayUse(caller: Caller, workspaceId: string, requestId: string): Promise<boolean> {
     const context = { actor: `user:${caller.actor.id}`, requestId };
@@ -58,5 +63,7 @@ export function makeAuthorize(
     },
     templates: (caller, organizationId, requestId) =>
       coder.mayUpdateTemplates(caller.token, organizationId, { actor: `user:${caller.actor.id}`, requestId }),
+    organization: (caller, organizationId, requestId) =>
+      coder.mayAdministerOrganization(caller.token, organizationId, { actor: `user:${caller.actor.id}`, requestId }),
   };
 }

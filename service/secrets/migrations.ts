@@ -23,4 +23,26 @@ const templateSecret: Migration = {
   },
 };
 
-export const migrations: Record<string, Migration> = { '2026-11-21-020-template-secret': templateSecret };
+const agentSecret: Migration = {
+  async up(db: Kysely<unknown>) {
+    await sql
+      .raw(
+        `create table outrigger.agent_secret (
+           organization_id uuid not null,
+           name text not null,
+           key text not null,
+           sealed bytea not null,
+           created_at timestamptz not null,
+           updated_at timestamptz not null,
+           updated_by text not null,
+           primary key (organization_id, name, key)
+         )`,
+      )
+      .execute(db);
+  },
+};
+
+export const migrations: Record<string, Migration> = {
+  '2026-11-21-020-template-secret': templateSecret,
+  '2026-11-21-025-agent-secret': agentSecret,
+};

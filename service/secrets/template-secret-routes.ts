@@ -6,6 +6,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import type { Database } from '../platform/database.ts';
 import { notFound, ServiceError } from '../platform/errors.ts';
 import { parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { actorOf, chooseOrganization } from './organization-admin.ts';
 import type { TemplateSecrets } from './template-secrets.ts';
 
 /** Coder's rule for template names. Source: coder/coder codersdk/name.go */
@@ -126,19 +127,6 @@ export function templateSecretRoutes(options: {
       handler: retire,
     },
   ];
-}
-
-const actorOf = (response: Response): string => `user:${(response.locals['actor'] as Actor).id}`;
-
-function chooseOrganization(caller: Actor, asked: string | undefined): string {
-  const chosen = asked ?? (caller.organizationIds.length === 1 ? caller.organizationIds[0] : undefined);
-  if (chosen === undefined)
-    throw new ServiceError(
-      'invalid',
-      'organization_missing',
-      `You belong to ${caller.organizationIds.length} organizations, so the template's is not known. Send organization_id.`,
-    );
-  return chosen;
 }
 
 const mayNotAdminister = (name: string): ServiceError =>

@@ -8,9 +8,11 @@ import type { Clock } from '../platform/clock.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
 import { ServiceError } from '../platform/errors.ts';
+import type { Logger } from '../platform/logger.ts';
 import { appendEvent } from './task-events.ts';
 import { lockTask, moveTask, readAttempt } from './task-store.ts';
 import { attemptWorkflowId, lookTopic, type AttemptRecord, type TaskRecord } from './task.ts';
+import type { WorkLimits } from './work-bounds.ts';
 
 export interface LeaseParts {
   readonly database: Database;
@@ -19,6 +21,9 @@ export interface LeaseParts {
   readonly approvals: Approvals;
   readonly gateway: Pick<Gateway, 'mintTaskToken'>;
   readonly clock: Clock;
+  readonly log: Logger;
+  /** What may run in the workspace of a bridge, as built. Throws what Coder's calls throw. */
+  readonly limitsOf: (bridge: BridgeIdentity) => Promise<WorkLimits>;
 }
 
 /** Tells an attempt's durable function to look at its row; the same key is delivered once. */

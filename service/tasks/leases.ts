@@ -1,14 +1,30 @@
-import { timing, type AttemptRef, type BridgeRequests, type Lease, type ReplyFrame } from '../../modules/contract.ts';
+import {
+  timing,
+  type AttemptRef,
+  type BridgeRequests,
+  type Evidence,
+  type Lease,
+  type ReplyFrame,
+} from '../../modules/contract.ts';
 import type { BridgeHandlers, BridgeIdentity, StoredFrame } from '../bridge/bridge.ts';
 import type { Transaction } from '../platform/database.ts';
 import { storableText } from '../platform/storable.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { ServiceError } from '../platform/errors.ts';
 import { takeAsk } from './asks.ts';
 import { beginRunning, fencedOff, lockHeld, look, mustBeCurrent, type LeaseParts } from './held-attempt.ts';
 import { leaseFor } from './lease-for.ts';
 import { appendEvent } from './task-events.ts';
-import { changeAttempt, changeTask, lockAttemptsOfWorkspace, lockTask, readAttempt } from './task-store.ts';
+import {
+  changeAttempt,
+  changeTask,
+  hasOpenAttempts,
+  lockAttemptsOfWorkspace,
+  lockTask,
+  readAttempt,
+} from './task-store.ts';
 import { failedEvidence, type AttemptRecord, type TaskRecord } from './task.ts';
+import { refusalOf, type WorkLimits } from './work-bounds.ts';
 
 /** What the tasks room does with the frames of a bridge. */
 export function makeLeaseHandlers(parts: LeaseParts): BridgeHandlers {
@@ -31,42 +47,87 @@ const leaseUntil = (clock: Clock): Date => new Date(clock.now().getTime() + timi
  * Gives the oldest offered attempt to a bridge with a free place.
  *
  * An attempt that is leased but that the bridge does not hold was either never received (same registration: it is
- * offered again with a fresh token) or died with an older bridge process (it fails as retryable).
+ * offered again with a fresh token) or died with an older bridge process (it fails as retryable). One that its
+ * workspace does not allow any more fails for good: the workspace may have been built anew since it was submitted.
  */
 async function claim(
   parts: LeaseParts,
   bridge: BridgeIdentity,
   request: BridgeRequests['lease']['payload'],
 ): Promise<Lease | null> {
-  const lost: AttemptRef[] = [];
+  // Outside the transaction, because Coder may have to be asked. What is offered meanwhile wakes the bridge again.
+  const isAnyOpen = await hasOpenAttempts(parts.database, bridge.workspaceId);
+  const limits = isAnyOpen ? await limitsOrNull(parts, bridge) : null;
+  const ended: AttemptRef[] = [];
   const lease = await parts.database.transaction(async (tx) => {
     await mustBeCurrent(tx, parts, bridge);
     for (const { task, attempt } of await lockAttemptsOfWorkspace(tx, bridge.workspaceId)) {
       const held = holds(request.holding, attempt);
+      const ref = { task_id: task.id, attempt: attempt.number };
       if (attempt.state === 'leased' && !held && attempt.leaseGeneration !== bridge.generation) {
-        await loseAttempt(tx, task);
-        lost.push({ task_id: task.id, attempt: attempt.number });
-      } else if (!held && request.slots > 0 && task.state !== 'stopping') {
-        return grant(tx, parts, bridge, task);
+        await endAttempt(tx, task, bridgeGone);
+        ended.push(ref);
+      } else if (limits && !held && request.slots > 0 && task.state !== 'stopping') {
+        const refusal = refusalOf(limits, task);
+        if (!refusal) return grant(tx, parts, bridge, task, limits);
+        await refuseLease(tx, parts, task, refusal);
+        ended.push(ref);
       }
     }
     return null;
   });
-  for (const ref of lost) await look(parts, ref, `lost:${ref.task_id}:${ref.attempt}`);
+  for (const ref of ended) await look(parts, ref, `lost:${ref.task_id}:${ref.attempt}`);
   return lease;
 }
 
-const loseAttempt = (tx: Transaction, task: TaskRecord): Promise<void> =>
-  changeAttempt(tx, task.id, task.attempt, {
-    state: 'reported',
-    evidence: failedEvidence({
-      reason: 'BridgeLost',
-      message: 'The bridge that worked on this attempt is gone.',
-      retryable: true,
-    }),
-  });
+/** Null while Coder cannot be asked: nothing is leased then, and the next heartbeat looks again. */
+async function limitsOrNull(parts: LeaseParts, bridge: BridgeIdentity): Promise<WorkLimits | null> {
+  try {
+    return await parts.limitsOf(bridge);
+  } catch (error) {
+    parts.log.warn({ error, workspaceId: bridge.workspaceId }, 'cannot ask what a workspace allows');
+    return null;
+  }
+}
 
-async function grant(tx: Transaction, parts: LeaseParts, bridge: BridgeIdentity, task: TaskRecord): Promise<Lease> {
+type Failure = NonNullable<Evidence['failure']>;
+
+const bridgeGone: Failure = {
+  reason: 'BridgeLost',
+  message: 'The bridge that worked on this attempt is gone.',
+  retryable: true,
+};
+
+/** Reports for an attempt that cannot report for itself; its durable function settles it. */
+const endAttempt = (tx: Transaction, task: TaskRecord, failure: Failure): Promise<void> =>
+  changeAttempt(tx, task.id, task.attempt, { state: 'reported', evidence: failedEvidence(failure) });
+
+async function refuseLease(
+  tx: Transaction,
+  parts: LeaseParts,
+  task: TaskRecord,
+  { code, message }: ServiceError,
+): Promise<void> {
+  await endAttempt(tx, task, { reason: 'ContextError', message, retryable: false });
+  await parts.audit.append(tx, {
+    actor: 'service',
+    action: 'task.lease_refused',
+    target: { type: 'task', id: task.id },
+    outcome: 'denied',
+    ownerId: task.ownerId,
+    organizationId: task.organizationId,
+    workspaceId: task.workspaceId,
+    data: { attempt: task.attempt, code, model: task.model, profile: task.profile },
+  });
+}
+
+async function grant(
+  tx: Transaction,
+  parts: LeaseParts,
+  bridge: BridgeIdentity,
+  task: TaskRecord,
+  limits: WorkLimits,
+): Promise<Lease> {
   const now = parts.clock.now();
   await changeAttempt(tx, task.id, task.attempt, {
     state: 'leased',
@@ -93,6 +154,7 @@ async function grant(tx: Transaction, parts: LeaseParts, bridge: BridgeIdentity,
     ownerId: task.ownerId,
     organizationId: task.organizationId,
     model: task.model,
+    ...(limits.allowedModels === null ? {} : { allowedModels: limits.allowedModels }),
   });
   return leaseFor(task, token);
 }

@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { limits, profiles, timing, type Profile, type Verify } from '../../modules/contract.ts';
-import { fillPrompt, type Registry } from '../agents/registry.ts';
+import { fillPrompt } from '../agents/registry.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { CoderWorkspace } from '../coder/coder.ts';
 import { uuidv7, type Clock } from '../platform/clock.ts';
 import type { Transaction } from '../platform/database.ts';
-import { ServiceError } from '../platform/errors.ts';
 import { appendEvent } from './task-events.ts';
 import { insertTask, type NewTask } from './task-store.ts';
 import { branchFor } from './task.ts';
+import { choose, type WorkBounds } from './work-bounds.ts';
 
 export const verifySchema = z.strictObject({
   argv: z.array(z.string().min(1).max(4_096)).min(1).max(100),
@@ -79,14 +79,6 @@ export interface Submitter {
   readonly commitIdentity: { readonly name: string; readonly email: string };
 }
 
-/** What an admin allows; submissions beyond it are refused. */
-export interface WorkBounds {
-  readonly registry: Registry;
-  readonly defaultModel: string;
-  readonly allowedModels: readonly string[] | null;
-  readonly maxProfile: Profile;
-}
-
 /** Checks agent, action, model and profile; throws `unprocessable` naming what would be allowed. */
 export function checkWork(
   bounds: WorkBounds,
@@ -105,12 +97,7 @@ export function checkWork(
   },
 ): Work {
   const known = bounds.registry.action(agent, action);
-  const model = given.model ?? bounds.defaultModel;
-  if (bounds.allowedModels && !bounds.allowedModels.includes(model))
-    throw notAllowed('model', model, bounds.allowedModels);
-  const profile = given.profile ?? (rank(bounds.maxProfile) < rank('ask') ? bounds.maxProfile : 'ask');
-  if (rank(profile) > rank(bounds.maxProfile))
-    throw notAllowed('profile', profile, profiles.slice(0, rank(bounds.maxProfile) + 1));
+  const { model, profile } = choose(bounds, given);
   const hints = Object.entries(given.hints ?? {}).flatMap(([key, value]) => (value ? [[key, value] as const] : []));
   return {
     agent,
@@ -127,19 +114,10 @@ export function checkWork(
   };
 }
 
-const rank = (profile: Profile): number => profiles.indexOf(profile);
-
 const withHints = (prompt: string, hints: readonly (readonly [string, string])[]): string =>
   hints.length === 0
     ? prompt
     : `${prompt}\n\n${hints.map(([key, value]) => `${key.replaceAll('_', ' ')}: ${value}`).join('\n')}`;
-
-const notAllowed = (what: string, value: string, allowed: readonly string[]): ServiceError =>
-  new ServiceError(
-    'unprocessable',
-    `${what}_not_allowed`,
-    `The ${what} '${value}' is not allowed here. Allowed: ${allowed.join(', ')}.`,
-  );
 
 export interface SubmitParts {
   readonly audit: AuditLog;

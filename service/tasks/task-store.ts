@@ -219,6 +219,19 @@ export async function tasksOfWorkflow(
   return new Map(rows.map((row) => [row.step_id ?? row.id, taskFromRow(row)]));
 }
 
+/** Whether `lockAttemptsOfWorkspace` would find any, without holding anything. */
+export async function hasOpenAttempts(database: Database, workspaceId: string): Promise<boolean> {
+  const row = await database
+    .as<TaskTables>()
+    .selectFrom('attempt')
+    .select('number')
+    .where('workspace_id', '=', workspaceId)
+    .where('state', 'in', ['offered', 'leased'])
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Attempts of a workspace that wait for a bridge or are held by one, oldest first; with their tasks held. */
 export async function lockAttemptsOfWorkspace(
   tx: Transaction,

@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
+import type { BoundsReader } from '../coder/template-bounds-reader.ts';
 import type { Authorize } from '../identity/authorize.ts';
 import { callerOf, type Caller } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
@@ -9,13 +10,15 @@ import { once, replay, type IdempotencyRequest, type StoredAnswer } from '../pla
 import type { EventStream } from './event-stream.ts';
 import { presentTask, summarizeTask } from './present-task.ts';
 import { stopTask, type StopParts } from './stop-task.ts';
-import { checkWork, submitTask, taskBody, type Submitter, type WorkBounds } from './submit-task.ts';
+import { checkWork, submitTask, taskBody, type Submitter } from './submit-task.ts';
 import { listTasks, readTask } from './task-store.ts';
 import type { TaskRecord } from './task.ts';
+import { narrow, type WorkBounds } from './work-bounds.ts';
 
 export interface TaskRouteParts extends StopParts {
   readonly authorize: Authorize;
   readonly bounds: WorkBounds;
+  readonly workspaceBounds: BoundsReader;
   readonly stream: EventStream;
   /** Looks for what may start, without keeping the caller waiting for it. */
   readonly admitSoon: () => void;
@@ -126,13 +129,15 @@ async function accept(
   const body = parse(taskBody, given, 'The task');
   const { action, language, prompt, context } = body.payload;
   if (body.type !== 'opencode') throw wrongType(body.type);
-  const work = checkWork(parts.bounds, body.type, action, {
+  parts.bounds.registry.action(body.type, action);
+  const workspace = await parts.authorize.workspace(caller, context.workspace_id, id);
+  const inWorkspace = await parts.workspaceBounds.of(workspace, { actor: `user:${caller.actor.id}`, requestId: id });
+  const work = checkWork(narrow(parts.bounds, inWorkspace), body.type, action, {
     ...body,
     prompt,
     hints: { language, file_path: context.file_path },
     payload: body.payload,
   });
-  const workspace = await parts.authorize.workspace(caller, context.workspace_id, id);
   return parts.database.transaction((tx) =>
     once(tx, parts.clock, idempotency, async () => {
       const taskId = await submitTask(tx, parts, { work, workspace, submitter: submitterOf(caller), requestId: id });

@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { CoderWorkspace } from '../coder/coder.ts';
+import type { BoundsReader } from '../coder/template-bounds-reader.ts';
 import type { Authorize } from '../identity/authorize.ts';
 import type { Caller } from '../identity/identity.ts';
 import { limits } from '../../modules/contract.ts';
 import { uuidv7, type Clock } from '../platform/clock.ts';
 import type { Transaction } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
-import { checkWork, workFields, type Work, type WorkBounds } from '../tasks/submit-task.ts';
+import { checkWork, workFields } from '../tasks/submit-task.ts';
+import { narrow, type WorkBounds } from '../tasks/work-bounds.ts';
 import { ancestors, checkGraph, outputNotReady, outputsUsed } from './graph.ts';
 import { insertWorkflow, type StepRecord } from './workflow-store.ts';
 import { runWorkflowName, runWorkflowId } from './run-workflow.ts';
@@ -52,37 +54,47 @@ export interface CheckedWorkflow {
   readonly steps: readonly StepRecord[];
 }
 
-/** Checks the graph (400), then agents, actions, models and profiles (422), then finds each step's workspace. */
+export interface CheckParts {
+  readonly bounds: WorkBounds;
+  readonly workspaceBounds: BoundsReader;
+  readonly authorize: Authorize;
+}
+
+/** Checks the graph (400), then agents and actions (422), then what each step's workspace allows (422). */
 export async function checkWorkflow(
-  parts: { bounds: WorkBounds; authorize: Authorize },
+  parts: CheckParts,
   caller: Caller,
   body: WorkflowBody,
   requestId: string,
 ): Promise<CheckedWorkflow> {
   const graph = body.steps.map((step) => ({ id: step.id, dependsOn: step.depends_on }));
   checkGraph(graph);
-  const works = new Map<string, Work>();
-  for (const step of body.steps) {
-    parts.bounds.registry.agent(step.agent);
-    const work = checkWork(parts.bounds, step.agent, step.task, {
-      ...step,
-      prompt: step.params.prompt,
-      payload: step.params,
-    });
-    const earlier = ancestors(graph, step.id);
-    for (const used of outputsUsed(work.prompt)) if (!earlier.has(used)) throw outputNotReady(step.id, used);
-    works.set(step.id, work);
-  }
-  const workspaces = new Map<string | undefined, CoderWorkspace>();
+  for (const step of body.steps) parts.bounds.registry.action(step.agent, step.task);
+  const placeOf = findPlaces(parts, caller, requestId);
   const steps: StepRecord[] = [];
   for (const [position, step] of body.steps.entries()) {
-    const reference = step.workspace_id ?? body.workspace_id;
-    const workspace = workspaces.get(reference) ?? (await parts.authorize.workspace(caller, reference, requestId));
-    workspaces.set(reference, workspace);
-    const work = works.get(step.id);
-    if (work) steps.push({ stepId: step.id, position, dependsOn: step.depends_on, work, workspace, canceledAt: null });
+    const { workspace, bounds } = await placeOf(step.workspace_id ?? body.workspace_id);
+    const given = { ...step, prompt: step.params.prompt, payload: step.params };
+    const work = checkWork(bounds, step.agent, step.task, given);
+    const earlier = ancestors(graph, step.id);
+    for (const used of outputsUsed(work.prompt)) if (!earlier.has(used)) throw outputNotReady(step.id, used);
+    steps.push({ stepId: step.id, position, dependsOn: step.depends_on, work, workspace, canceledAt: null });
   }
   return { name: body.name, maxParallel: body.max_parallel, steps };
+}
+
+/** Looks each workspace up once, with what is allowed in it. */
+function findPlaces(parts: CheckParts, caller: Caller, requestId: string) {
+  const known = new Map<string | undefined, { readonly workspace: CoderWorkspace; readonly bounds: WorkBounds }>();
+  return async (reference: string | undefined) => {
+    const found = known.get(reference);
+    if (found) return found;
+    const workspace = await parts.authorize.workspace(caller, reference, requestId);
+    const inWorkspace = await parts.workspaceBounds.of(workspace, { actor: `user:${caller.actor.id}`, requestId });
+    const place = { workspace, bounds: narrow(parts.bounds, inWorkspace) };
+    known.set(reference, place);
+    return place;
+  };
 }
 
 /** Stores a workflow, its audit row and its durable run in the caller's transaction. Answers its id. */

@@ -1,6 +1,5 @@
 import type { Request, Response } from 'express';
 import type { AuditLog } from '../audit/audit-log.ts';
-import type { Authorize } from '../identity/authorize.ts';
 import { callerOf } from '../identity/identity.ts';
 import { isUuid, type Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
@@ -8,20 +7,17 @@ import type { Engine } from '../platform/engine.ts';
 import { notFound } from '../platform/errors.ts';
 import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { once, replay, type StoredAnswer } from '../platform/idempotency.ts';
-import type { WorkBounds } from '../tasks/submit-task.ts';
 import { tasksOfWorkflow } from '../tasks/task-store.ts';
 import type { TaskRecord } from '../tasks/task.ts';
-import { checkWorkflow, submitWorkflow, workflowBody } from './submit-workflow.ts';
+import { checkWorkflow, submitWorkflow, workflowBody, type CheckParts } from './submit-workflow.ts';
 import { listWorkflowIds, readWorkflow, type WorkflowRecord } from './workflow-store.ts';
 import { presentWorkflow, summarizeWorkflow } from './workflow.ts';
 
-export interface WorkflowRouteParts {
+export interface WorkflowRouteParts extends CheckParts {
   readonly database: Database;
   readonly audit: AuditLog;
   readonly engine: Pick<Engine, 'enqueue'>;
   readonly clock: Clock;
-  readonly authorize: Authorize;
-  readonly bounds: WorkBounds;
 }
 
 const base = '/api/v2/agents/agentzero/workflows';

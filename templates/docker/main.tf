@@ -19,6 +19,18 @@ provider "docker" {
   host = var.docker_host == "" ? null : var.docker_host
 }
 
+variable "agent_modes" {
+  description = "Where the agent may run, in a container of its own or beside the person; the first is the default: sidecar, process."
+  type        = list(string)
+  default     = ["sidecar"]
+  nullable    = false
+
+  validation {
+    condition     = length(var.agent_modes) > 0 && length(distinct(var.agent_modes)) == length(var.agent_modes) && alltrue([for one in var.agent_modes : contains(["sidecar", "process"], one)])
+    error_message = "List at least one of sidecar, process, each once."
+  }
+}
+
 variable "agent_slots" {
   description = "How many attempts may run at once in one workspace."
   type        = number
@@ -28,6 +40,49 @@ variable "agent_slots" {
   validation {
     condition     = floor(var.agent_slots) == var.agent_slots && var.agent_slots >= 1 && var.agent_slots <= 4
     error_message = "Give a whole number from 1 to 4."
+  }
+}
+
+variable "allow_unpinned_images" {
+  description = "Whether an image that a person names may go without its digest."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "allowed_extensions" {
+  description = "Extensions that the editor may install, \"publisher.name\" or \"publisher\"; [\"*\"] is all, [] is none."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for one in var.allowed_extensions : can(regex("^([*]|[A-Za-z0-9][A-Za-z0-9-]*([.][A-Za-z0-9-]+)?)$", one))])
+    error_message = "Name each by its publisher, such as \"redhat.vscode-yaml\"."
+  }
+}
+
+variable "allowed_images" {
+  description = "How an image that a person names may begin, such as \"registry.example.com/team/\"; empty: nobody names one."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for prefix in var.allowed_images : can(regex("^[a-z0-9.:-]+/", prefix))])
+    error_message = "Begin each with a registry and a slash, such as \"registry.example.com/team/\"."
+  }
+}
+
+variable "allowed_models" {
+  description = "Models that people may choose; the first is the default. Empty: the service's own default."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(distinct(var.allowed_models)) == length(var.allowed_models)
+    error_message = "List every model once."
   }
 }
 
@@ -43,10 +98,42 @@ variable "arch" {
   }
 }
 
+variable "container_runtime" {
+  description = "What runs the containers: a runtime that the Docker daemon knows by this name, such as \"runsc\"."
+  type        = string
+  default     = "runc"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9._-]*$", var.container_runtime))
+    error_message = "Give the name of a runtime of the Docker daemon, such as \"runc\" or \"sysbox-runc\"."
+  }
+}
+
+variable "custom_ca" {
+  description = "Certificates in PEM that workspaces trust beside those of their image."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.custom_ca == "" || can(regex("-----BEGIN CERTIFICATE-----", var.custom_ca))
+    error_message = "Give the certificates in PEM, beginning with \"-----BEGIN CERTIFICATE-----\"."
+  }
+}
+
+variable "disk_quota" {
+  description = "Whether Docker's filesystem has project quotas (xfs with pquota), so that disks have a size."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "docker_host" {
   description = "Address of the Docker daemon, such as \"ssh://user@host\"; empty is the one beside the provisioner."
   type        = string
   default     = ""
+  nullable    = false
 }
 
 variable "executor_images" {
@@ -65,8 +152,51 @@ variable "executor_images" {
   }
 
   validation {
-    condition     = length(distinct([for image in var.executor_images : split("@", image)[0]])) == length(var.executor_images)
-    error_message = "Give every image a name or tag of its own: people choose by it."
+    condition     = length(distinct([for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")])) == length(var.executor_images)
+    error_message = "Give every image a name of its own, whatever its tag: people choose by it and keep it when its version changes."
+  }
+}
+
+variable "external_auth_id" {
+  description = "Id of Coder's external authentication for git, such as \"primary-github\"; empty: none is asked for."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "http_proxy" {
+  description = "Proxy of workspaces for http, such as \"http://proxy.example.com:3128\"."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.http_proxy == "" || can(regex("^https?://[^/?#@]+/?$", var.http_proxy))
+    error_message = "Give a scheme and a host without a user name or password, such as \"http://proxy.example.com:3128\"."
+  }
+}
+
+variable "https_proxy" {
+  description = "Proxy of workspaces for https, such as \"http://proxy.example.com:3128\"."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.https_proxy == "" || can(regex("^https?://[^/?#@]+/?$", var.https_proxy))
+    error_message = "Give a scheme and a host without a user name or password, such as \"http://proxy.example.com:3128\"."
+  }
+}
+
+variable "ide_images" {
+  description = "The ones of executor_images that hold code-server."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for image in var.ide_images : contains(var.executor_images, image)])
+    error_message = "Name only images that executor_images offers, digest included."
   }
 }
 
@@ -82,15 +212,27 @@ variable "max_cpu" {
   }
 }
 
-variable "max_memory_gib" {
-  description = "The most memory in GiB that a person may choose."
+variable "max_disk_gb" {
+  description = "The most disk in GB that a person may choose."
   type        = number
-  default     = 16
+  default     = 100
   nullable    = false
 
   validation {
-    condition     = floor(var.max_memory_gib) == var.max_memory_gib && var.max_memory_gib >= 1 && var.max_memory_gib <= 1024
-    error_message = "Give a whole number from 1 to 1024."
+    condition     = floor(var.max_disk_gb) == var.max_disk_gb && var.max_disk_gb >= 1 && var.max_disk_gb <= 65536
+    error_message = "Give a whole number from 1 to 65536."
+  }
+}
+
+variable "max_memory_mb" {
+  description = "The most memory in MB that a person may choose."
+  type        = number
+  default     = 16384
+  nullable    = false
+
+  validation {
+    condition     = floor(var.max_memory_mb) == var.max_memory_mb && var.max_memory_mb >= 512 && var.max_memory_mb <= 1048576
+    error_message = "Give a whole number from 512 to 1048576."
   }
 }
 
@@ -104,6 +246,13 @@ variable "max_profile" {
     condition     = contains(["read-only", "ask", "trusted"], var.max_profile)
     error_message = "Choose one of read-only, ask, trusted."
   }
+}
+
+variable "no_proxy" {
+  description = "Hosts that workspaces reach without the proxy, separated by commas."
+  type        = string
+  default     = ""
+  nullable    = false
 }
 
 variable "opencode_image" {
@@ -140,20 +289,169 @@ variable "outrigger_url" {
   }
 }
 
-data "coder_parameter" "cpu" {
-  name         = "cpu"
-  display_name = "CPU cores"
-  description  = "Upper limit of CPU cores, for you and for the agent each."
+variable "preset_images" {
+  description = "The image of each preset, by its name (node, python, rust, full-stack, nix); otherwise the first image."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for image in var.preset_images : contains(var.executor_images, image)])
+    error_message = "Name only images that executor_images offers, digest included."
+  }
+}
+
+variable "wildcard_host" {
+  description = "Whether Coder has a wildcard host (CODER_WILDCARD_ACCESS_URL): the editor then gets an origin of its own."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+locals {
+  agent_cpu       = try(tonumber(data.coder_parameter.agent_cpu[0].value), 1)
+  agent_memory_mb = try(tonumber(data.coder_parameter.agent_memory[0].value), 4096)
+  agent_mode      = try(data.coder_parameter.agent_mode[0].value, var.agent_modes[0])
+  bridge_environment = {
+    OUTRIGGER_AGENT_DIR          = "/home/coder/.local/share/outrigger-agent"
+    OUTRIGGER_AWAIT_WORKER       = "true"
+    OUTRIGGER_OWNER_ID           = data.coder_workspace_owner.me.id
+    OUTRIGGER_SLOTS              = var.agent_slots
+    OUTRIGGER_URL                = var.outrigger_url
+    OUTRIGGER_WORKSPACE_AGENT_ID = coder_agent.main.id
+    OUTRIGGER_WORKSPACE_ID       = data.coder_workspace.me.id
+  }
+  executor_image    = data.coder_parameter.executor_image.value == "own" ? data.coder_parameter.own_image[0].value : local.images[data.coder_parameter.executor_image.value]
+  folder            = join("/", compact(["/workspace", try(regex("([^/:]+?)(?:\\.git)?/?$", data.coder_parameter.git_repository.value)[0], "")]))
+  git_ref           = try(data.coder_parameter.git_ref[0].value, "")
+  has_ide           = contains([for image in var.ide_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")], data.coder_parameter.executor_image.value)
+  has_nix           = can(regex("\\bnix\\b", local.executor_image))
+  ide_enabled       = try(tobool(data.coder_parameter.ide_enabled[0].value), false)
+  images            = { for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") => image }
+  more_repositories = jsonencode([for url in jsondecode(try(data.coder_parameter.more_repositories[0].value, "[]")) : { url = url }])
+  nix_config        = try(data.coder_parameter.nix_config[0].value, "")
+  worker_cpu        = local.has_ide ? max(tonumber(data.coder_parameter.cpu.value), min(tonumber(data.coder_parameter.cpu.value) + 2, var.max_cpu)) : tonumber(data.coder_parameter.cpu.value)
+  worker_memory_mb  = data.coder_parameter.memory.value + (local.has_ide ? 2048 : 0)
+}
+
+data "coder_external_auth" "git" {
+  count = var.external_auth_id == "" ? 0 : 1
+
+  id       = var.external_auth_id
+  optional = true
+}
+
+data "coder_parameter" "advanced" {
+  name         = "advanced"
+  display_name = "More choices"
+  description  = "Show the size of the agent's container and further repositories."
+  icon         = "/icon/tools.svg"
+  type         = "bool"
+  form_type    = "switch"
+  default      = "false"
+  mutable      = true
+  order        = 13
+}
+
+data "coder_parameter" "agent_cpu" {
+  count = tobool(data.coder_parameter.advanced.value) ? 1 : 0
+
+  name         = "agent_cpu"
+  display_name = "Agent's CPU cores"
+  description  = "The most that the agent's container may use."
   icon         = "/icon/memory.svg"
   type         = "number"
   form_type    = "slider"
-  default      = tostring(min(2, var.max_cpu))
+  default      = tostring(min(1, var.max_cpu))
   mutable      = true
-  order        = 4
+  order        = 14
 
   validation {
-    max = var.max_cpu
-    min = 1
+    error = "Give a whole number from {min} to {max}, such as 1."
+    max   = var.max_cpu
+    min   = 1
+  }
+}
+
+data "coder_parameter" "agent_memory" {
+  count = tobool(data.coder_parameter.advanced.value) ? 1 : 0
+
+  name         = "agent_memory"
+  display_name = "Agent's memory (MB)"
+  description  = "The most that the agent's container may use: OpenCode, and what it builds and tests."
+  icon         = "/icon/memory.svg"
+  type         = "number"
+  form_type    = "input"
+  default      = tostring(min(4096, max(4096, var.max_memory_mb)))
+  mutable      = true
+  order        = 15
+
+  validation {
+    error = "Give a whole number from {min} to {max}, such as 4096."
+    max   = max(4096, var.max_memory_mb)
+    min   = 1024
+  }
+}
+
+data "coder_parameter" "agent_mode" {
+  count = length(var.agent_modes) > 1 ? 1 : 0
+
+  name         = "agent_mode"
+  display_name = "Where the agent runs"
+  description  = "sidecar keeps it away from your home folder and tokens; process shares your container with it."
+  icon         = "/icon/container.svg"
+  type         = "string"
+  form_type    = "radio"
+  default      = var.agent_modes[0]
+  mutable      = true
+  order        = 11
+
+  dynamic "option" {
+    for_each = var.agent_modes
+    iterator = one
+
+    content {
+      name  = one.value
+      value = one.value
+    }
+  }
+}
+
+data "coder_parameter" "cpu" {
+  name         = "cpu"
+  display_name = "CPU cores"
+  description  = "The most that your own container may use."
+  icon         = "/icon/memory.svg"
+  type         = "number"
+  form_type    = "slider"
+  default      = tostring(min(1, var.max_cpu))
+  mutable      = true
+  order        = 5
+
+  validation {
+    error = "Give a whole number from {min} to {max}, such as 1."
+    max   = var.max_cpu
+    min   = 1
+  }
+}
+
+data "coder_parameter" "disk" {
+  count = var.disk_quota ? 1 : 0
+
+  name         = "disk"
+  display_name = "Disk (GB)"
+  description  = "Room for the repository and what you and the agent build. A workspace keeps the size it was made with."
+  icon         = "/icon/database.svg"
+  type         = "number"
+  form_type    = "slider"
+  default      = tostring(min(10, var.max_disk_gb))
+  mutable      = false
+  order        = 7
+
+  validation {
+    error = "Give a whole number from {min} to {max}, such as 10."
+    max   = var.max_disk_gb
+    min   = 1
   }
 }
 
@@ -164,22 +462,24 @@ data "coder_parameter" "executor_image" {
   icon         = "/icon/container.svg"
   type         = "string"
   form_type    = "dropdown"
-  default      = var.executor_images[0]
+  default      = replace(var.executor_images[0], "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
   mutable      = true
   order        = 1
 
   dynamic "option" {
-    for_each = var.executor_images
-    iterator = image
+    for_each = concat([for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")], length(var.allowed_images) > 0 ? ["own"] : [])
+    iterator = one
 
     content {
-      name  = split("@", image.value)[0]
-      value = image.value
+      name  = one.value == "own" ? "An image of your own" : one.value
+      value = one.value
     }
   }
 }
 
 data "coder_parameter" "git_ref" {
+  count = data.coder_parameter.git_repository.value != "" ? 1 : 0
+
   name         = "git_ref"
   display_name = "Branch, tag or commit"
   description  = "What to check out after the clone. Leave it empty for the repository's default branch."
@@ -188,10 +488,10 @@ data "coder_parameter" "git_ref" {
   form_type    = "input"
   default      = ""
   mutable      = true
-  order        = 3
+  order        = 4
 
   validation {
-    error = "Give a branch, tag or commit: letters, digits and . _ / - only."
+    error = "Give a branch, tag or commit: letters, digits and . _ / - only, such as \"release/2\"."
     regex = "^([A-Za-z0-9_][A-Za-z0-9_./-]{0,199})?$"
   }
 }
@@ -205,29 +505,117 @@ data "coder_parameter" "git_repository" {
   form_type    = "input"
   default      = ""
   mutable      = true
-  order        = 2
+  order        = 3
   styling      = "{\"placeholder\":\"https://git.example.com/team/project.git\"}"
 
   validation {
-    error = "Give an https or ssh address without a user name, password or token in it."
-    regex = "^(https?://[^/@\\s]+/[^@\\s]+|ssh://git@[^/@\\s]+/[^@\\s]+|git@[^/:@\\s]+:[^@\\s]+)?$"
+    error = "Give an https or ssh address without a user name, password or token in it, such as \"https://git.example.com/team/project.git\"."
+    regex = "^((https?://|ssh://git@)[^/@?#\\s]+/([^@?#\\s]+/)?|git@[^/:@?#\\s]+:([^@?#\\s]+/)?)[A-Za-z0-9_][A-Za-z0-9._-]*/?$|^$"
   }
+}
+
+data "coder_parameter" "ide_enabled" {
+  count = contains([for image in var.ide_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")], data.coder_parameter.executor_image.value) ? 1 : 0
+
+  name         = "ide_enabled"
+  display_name = "Editor in the browser"
+  description  = "Start code-server with the workspace. Without it you still have terminals and SSH."
+  icon         = "/icon/code.svg"
+  type         = "bool"
+  form_type    = "switch"
+  default      = "true"
+  mutable      = true
+  order        = 8
 }
 
 data "coder_parameter" "memory" {
   name         = "memory"
-  display_name = "Memory (GiB)"
-  description  = "Upper limit of memory for your own container. The agent has 4 GiB of its own."
+  display_name = "Memory (MB)"
+  description  = "The most that your own container may use. The agent has memory of its own."
   icon         = "/icon/memory.svg"
   type         = "number"
-  form_type    = "slider"
-  default      = tostring(min(4, var.max_memory_gib))
+  form_type    = "input"
+  default      = tostring(min(2048, var.max_memory_mb))
   mutable      = true
-  order        = 5
+  order        = 6
 
   validation {
-    max = var.max_memory_gib
-    min = 1
+    error = "Give a whole number from {min} to {max}, such as 2048."
+    max   = var.max_memory_mb
+    min   = 512
+  }
+}
+
+data "coder_parameter" "model" {
+  count = length(var.allowed_models) > 1 ? 1 : 0
+
+  name         = "model"
+  display_name = "Model"
+  description  = "What the agent thinks with, unless a task names another."
+  icon         = "/icon/opencode.svg"
+  type         = "string"
+  form_type    = "dropdown"
+  default      = try(var.allowed_models[0], "")
+  mutable      = true
+  order        = 10
+
+  dynamic "option" {
+    for_each = var.allowed_models
+    iterator = one
+
+    content {
+      name  = one.value
+      value = one.value
+    }
+  }
+}
+
+data "coder_parameter" "more_repositories" {
+  count = tobool(data.coder_parameter.advanced.value) ? 1 : 0
+
+  name         = "more_repositories"
+  display_name = "More repositories"
+  description  = "Cloned beside the first one, each into a folder of its own."
+  icon         = "/icon/git.svg"
+  type         = "list(string)"
+  form_type    = "tag-select"
+  default      = "[]"
+  mutable      = true
+  order        = 16
+}
+
+data "coder_parameter" "nix_config" {
+  count = can(regex("\\bnix\\b", data.coder_parameter.executor_image.value)) ? 1 : 0
+
+  name         = "nix_config"
+  display_name = "workspace.nix"
+  description  = "Tools for you and the agent, as a Nix shell. It goes over a workspace.nix of the repository."
+  icon         = "/icon/nix.svg"
+  type         = "string"
+  form_type    = "textarea"
+  default      = ""
+  mutable      = true
+  order        = 12
+  styling      = "{\"placeholder\":\"{ pkgs ? import <nixpkgs> {} }: pkgs.mkShell { packages = [ pkgs.nodejs ]; }\"}"
+}
+
+data "coder_parameter" "own_image" {
+  count = data.coder_parameter.executor_image.value == "own" ? 1 : 0
+
+  name         = "own_image"
+  display_name = "Your image"
+  description  = "Any image with sh, git, base64 and curl or wget, made for any user id. It needs neither Node nor OpenCode."
+  icon         = "/icon/container.svg"
+  type         = "string"
+  form_type    = "input"
+  default      = ""
+  mutable      = true
+  order        = 2
+  styling      = "{\"placeholder\":\"registry.example.com/team/tools:1@sha256:…\"}"
+
+  validation {
+    error = "Begin with ${join(" or ", var.allowed_images)} and end with a digest, such as ${try(var.allowed_images[0], "")}tools:1@sha256:<64 hex digits>."
+    regex = "^(${join("|", [for prefix in var.allowed_images : replace(prefix, "/[.+]/", "\\$0")])})[A-Za-z0-9._/:-]*${var.allow_unpinned_images ? "(@sha256:[0-9a-f]{64})?" : "@sha256:[0-9a-f]{64}"}$"
   }
 }
 
@@ -240,15 +628,15 @@ data "coder_parameter" "permission_profile" {
   form_type    = "radio"
   default      = var.max_profile == "read-only" ? "read-only" : "ask"
   mutable      = true
-  order        = 6
+  order        = 9
 
   dynamic "option" {
     for_each = slice(["read-only", "ask", "trusted"], 0, index(["read-only", "ask", "trusted"], var.max_profile) + 1)
-    iterator = profile
+    iterator = one
 
     content {
-      name  = profile.value
-      value = profile.value
+      name  = one.value
+      value = one.value
     }
   }
 }
@@ -257,30 +645,101 @@ data "coder_workspace" "me" {}
 
 data "coder_workspace_owner" "me" {}
 
+data "coder_workspace_preset" "full-stack" {
+  name        = "full-stack"
+  description = "Front end, back end and their tests side by side."
+  icon        = "/icon/code.svg"
+  default     = false
+  parameters = {
+    cpu            = tostring(min(2, var.max_cpu))
+    executor_image = replace(lookup(var.preset_images, "full-stack", var.executor_images[0]), "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
+    memory         = tostring(min(4096, var.max_memory_mb))
+  }
+}
+
+data "coder_workspace_preset" "nix" {
+  name        = "nix"
+  description = "Tools from a workspace.nix of the repository."
+  icon        = "/icon/nix.svg"
+  default     = false
+  parameters = {
+    cpu            = tostring(min(2, var.max_cpu))
+    executor_image = replace(lookup(var.preset_images, "nix", var.executor_images[0]), "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
+    memory         = tostring(min(4096, var.max_memory_mb))
+  }
+}
+
+data "coder_workspace_preset" "node" {
+  name        = "node"
+  description = "Node.js: services, command lines, front ends."
+  icon        = "/icon/node.svg"
+  default     = true
+  parameters = {
+    cpu            = tostring(min(1, var.max_cpu))
+    executor_image = replace(lookup(var.preset_images, "node", var.executor_images[0]), "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
+    memory         = tostring(min(2048, var.max_memory_mb))
+  }
+}
+
+data "coder_workspace_preset" "python" {
+  name        = "python"
+  description = "Python with pip and venv."
+  icon        = "/icon/python.svg"
+  default     = false
+  parameters = {
+    cpu            = tostring(min(1, var.max_cpu))
+    executor_image = replace(lookup(var.preset_images, "python", var.executor_images[0]), "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
+    memory         = tostring(min(2048, var.max_memory_mb))
+  }
+}
+
+data "coder_workspace_preset" "rust" {
+  name        = "rust"
+  description = "Rust: compiling wants cores and memory."
+  icon        = "/icon/rust.svg"
+  default     = false
+  parameters = {
+    cpu            = tostring(min(2, var.max_cpu))
+    executor_image = replace(lookup(var.preset_images, "rust", var.executor_images[0]), "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
+    memory         = tostring(min(4096, var.max_memory_mb))
+  }
+}
+
 resource "coder_agent" "main" {
-  api_key_scope = "all"
+  api_key_scope = local.agent_mode == "process" ? "no_user_data" : "all"
   arch          = var.arch
+  dir           = "/home/coder"
   env = {
     GIT_AUTHOR_EMAIL    = data.coder_workspace_owner.me.email
     GIT_AUTHOR_NAME     = coalesce(data.coder_workspace_owner.me.full_name, data.coder_workspace_owner.me.name)
     GIT_COMMITTER_EMAIL = data.coder_workspace_owner.me.email
     GIT_COMMITTER_NAME  = coalesce(data.coder_workspace_owner.me.full_name, data.coder_workspace_owner.me.name)
-    GIT_CONFIG_COUNT    = "3"
+    GIT_CONFIG_COUNT    = "6"
     GIT_CONFIG_KEY_0    = "core.fsmonitor"
     GIT_CONFIG_KEY_1    = "core.hooksPath"
     GIT_CONFIG_KEY_2    = "protocol.ext.allow"
+    GIT_CONFIG_KEY_3    = "core.pager"
+    GIT_CONFIG_KEY_4    = "gpg.program"
+    GIT_CONFIG_KEY_5    = "credential.helper"
     GIT_CONFIG_VALUE_0  = "false"
     GIT_CONFIG_VALUE_1  = "/dev/null"
     GIT_CONFIG_VALUE_2  = "never"
+    GIT_CONFIG_VALUE_3  = "less"
+    GIT_CONFIG_VALUE_4  = "gpg"
+    GIT_CONFIG_VALUE_5  = ""
     PATH                = "/tools:$PATH"
     WORKSPACE_DIR       = "/workspace"
+    WORKSPACE_FOLDER    = local.folder
   }
   os             = "linux"
   startup_script = <<-EOT
     #!/bin/sh
-    # Gives an empty home the files that the image gives new users, once.
+    # Gives an empty home the files that the image gives new users, once, and lets terminals begin in the repository.
     if [ ! -e "$HOME/.local/state/outrigger/home" ]; then
       cp -R /etc/skel/. "$HOME/" 2>/dev/null || true
+      for file in .bashrc .zshrc; do
+        printf '\n%s\n' 'if [ "$PWD" = "$HOME" ] && [ -d "$${WORKSPACE_FOLDER:-}" ]; then cd "$WORKSPACE_FOLDER"; fi' >> "$HOME/$file"
+      done
       mkdir -p "$HOME/.local/state/outrigger"
       : > "$HOME/.local/state/outrigger/home"
     fi
@@ -291,7 +750,7 @@ resource "coder_agent" "main" {
     interval     = 10
     key          = "0_cpu_usage"
     script       = "coder stat cpu"
-    timeout      = 1
+    timeout      = 5
   }
 
   metadata {
@@ -299,23 +758,58 @@ resource "coder_agent" "main" {
     interval     = 10
     key          = "1_ram_usage"
     script       = "coder stat mem"
-    timeout      = 1
+    timeout      = 5
+  }
+
+  metadata {
+    display_name = "Agent"
+    interval     = 10
+    key          = "2_agent"
+    script       = "cat \"$HOME/.local/state/outrigger/facts/agent\" 2>/dev/null || echo \"-\""
+    timeout      = 5
+  }
+
+  metadata {
+    display_name = "Git"
+    interval     = 10
+    key          = "3_git"
+    script       = "cat \"$HOME/.local/state/outrigger/facts/git\" 2>/dev/null || echo \"-\""
+    timeout      = 5
   }
 
   metadata {
     display_name = "Home"
     interval     = 60
-    key          = "3_home_disk"
+    key          = "4_home_disk"
     script       = "coder stat disk --path /home/coder"
-    timeout      = 1
+    timeout      = 5
   }
 
   metadata {
     display_name = "Workspace"
     interval     = 60
-    key          = "4_workspace_disk"
+    key          = "5_workspace_disk"
     script       = "coder stat disk --path /workspace"
-    timeout      = 1
+    timeout      = 5
+  }
+}
+
+resource "coder_app" "ide" {
+  count = local.has_ide ? 1 : 0
+
+  display_name = "code-server"
+  icon         = "/icon/code.svg"
+  agent_id     = coder_agent.main.id
+  order        = 1
+  share        = "owner"
+  slug         = "ide"
+  subdomain    = var.wildcard_host
+  url          = "http://127.0.0.1:13337/${sha256("ide:${coder_agent.main.token}")}/?folder=${local.folder}"
+
+  healthcheck {
+    interval  = 5
+    threshold = 6
+    url       = "http://127.0.0.1:13337/${sha256("ide:${coder_agent.main.token}")}/healthz"
   }
 }
 
@@ -323,9 +817,25 @@ resource "coder_app" "opencode" {
   display_name = "OpenCode"
   icon         = "/icon/opencode.svg"
   agent_id     = coder_agent.main.id
-  command      = "/tools/attach"
-  order        = 1
+  command      = "/tools/enter /tools/attach"
+  order        = 2
   slug         = "opencode"
+}
+
+resource "coder_env" "bridge" {
+  for_each = { for name, value in local.bridge_environment : name => value if local.agent_mode == "process" }
+
+  name     = each.key
+  agent_id = coder_agent.main.id
+  value    = each.value
+}
+
+resource "coder_env" "bridge-proof" {
+  count = local.agent_mode == "process" ? data.coder_workspace.me.start_count : 0
+
+  name     = "OUTRIGGER_PROOF"
+  agent_id = coder_agent.main.id
+  value    = "${split("_", var.outrigger_secret)[1]}.${sha256("${var.outrigger_secret}:${sha256("${var.outrigger_secret}:${data.coder_workspace.me.id}:${data.coder_workspace_owner.me.id}:${coder_agent.main.id}")}")}"
 }
 
 resource "coder_metadata" "net" {
@@ -349,22 +859,27 @@ resource "coder_metadata" "worker" {
 
   item {
     key   = "image"
-    value = data.coder_parameter.executor_image.value
+    value = local.executor_image
   }
 
   item {
     key   = "cpu"
-    value = "${data.coder_parameter.cpu.value} cores"
+    value = "${local.worker_cpu} cores"
   }
 
   item {
     key   = "memory"
-    value = "${data.coder_parameter.memory.value} GiB"
+    value = "${local.worker_memory_mb} MB"
   }
 
   item {
     key   = "disk"
-    value = "not limited (Docker volumes have no size)"
+    value = var.disk_quota ? "${data.coder_parameter.disk[0].value} GB" : "not limited"
+  }
+
+  item {
+    key   = "runtime"
+    value = var.container_runtime
   }
 
   item {
@@ -373,90 +888,437 @@ resource "coder_metadata" "worker" {
   }
 }
 
+resource "coder_script" "bridge" {
+  count = local.agent_mode == "process" ? data.coder_workspace.me.start_count : 0
+
+  display_name       = "Agent"
+  icon               = "/icon/opencode.svg"
+  agent_id           = coder_agent.main.id
+  run_on_start       = true
+  script             = <<-EOT
+    #!/bin/sh
+    cd / || exit 1
+    log="$HOME/.local/state/outrigger/bridge.log"
+    mkdir -p "$(dirname "$log")"
+    export BUN_BE_BUN=1
+    setsid sh -c 'until "$@"; do sleep 5; done' bridge /tools/enter /tools/opencode /tools/bridge.js >"$log" 2>&1 </dev/null &
+    echo "bridge: started; it writes to $log"
+  EOT
+  start_blocks_login = false
+}
+
 resource "coder_script" "clone" {
   display_name       = "Clone repository"
   icon               = "/icon/git.svg"
   agent_id           = coder_agent.main.id
   run_on_start       = true
   script             = <<-EOT
-    #!/usr/bin/env bash
+    #!/bin/sh
     REPOSITORY_BASE64='${base64encode(data.coder_parameter.git_repository.value)}'
-    REF_BASE64='${base64encode(data.coder_parameter.git_ref.value)}'
-    set -euo pipefail
+    REF_BASE64='${base64encode(local.git_ref)}'
+    REPOS_JSON_BASE64='${base64encode(local.more_repositories)}'
+    set -eu
 
     fail() {
       printf 'clone: %s\n' "$1" >&2
       exit 1
     }
 
-    repository=$(printf '%s' "$${REPOSITORY_BASE64:-}" | base64 -d)
-    ref=$(printf '%s' "$${REF_BASE64:-}" | base64 -d)
+    decode() {
+      printf '%s' "$1" | base64 -d
+    }
+
+    number() {
+      case $2 in
+        '' | *[!0-9]*) fail "$1 is '$2'. Give a whole number." ;;
+      esac
+    }
+
+    say_ended() {
+      if ! { sign=$(mktemp "$run/.cloned.XXXXXX") && mv -fT "$sign" "$run/cloned"; } 2>/dev/null; then
+        echo "clone: $run cannot be written, so the agent does not learn that it may begin."
+      fi
+    }
+
+    run=$${OUTRIGGER_RUN_DIR:-/run/outrigger}
+    trap say_ended EXIT
+    trap 'exit 143' HUP INT TERM
     workspace=$${WORKSPACE_DIR:-/workspace}
     state=$${CLONE_STATE_DIR:-$HOME/.local/state/outrigger}
-    pause=$${CLONE_RETRY_SECONDS:-5}
+    tools=$${TOOLS_DIR:-/tools}
+    depth=$${GIT_DEPTH:-1}
+    tries=$${GIT_CLONE_RETRIES:-3}
+    pause=$${GIT_CLONE_RETRY_DELAY:-5s}
+    pause=$${pause%s}
+    number GIT_DEPTH "$depth"
+    number GIT_CLONE_RETRIES "$tries"
+    number GIT_CLONE_RETRY_DELAY "$pause"
+    shallow=
+    if [ "$depth" -gt 0 ]; then shallow=--depth=$depth; fi
 
-    if [[ -z $repository ]]; then
+    unset GIT_TRACE GIT_TRACE_CURL GIT_TRACE_PACKET GIT_CURL_VERBOSE
+
+    git_quietly() {
+      GIT_TERMINAL_PROMPT=0 git -c credential.helper= -c core.hooksPath=/dev/null -c core.fsmonitor=false \
+        -c protocol.ext.allow=never "$@"
+    }
+
+    refuse_unsafe() {
+      case $1 in
+        -*) fail 'the repository begins with a dash, which git would read as an option.' ;;
+        http://*@* | https://*@*) fail 'the repository holds a user name or token. Remove everything up to the "@".' ;;
+        http://*[?#]* | https://*[?#]*) fail 'the repository has a "?" or "#" in its address, where tokens are found. Remove everything from there on.' ;;
+      esac
+      case $2 in -*) fail 'the branch begins with a dash, which git would read as an option.' ;; esac
+    }
+
+    name_of() {
+      name=$${2:-$${1%/}}
+      [ -n "$2" ] || name=$${name##*[/:]}
+      name=$${name%.git}
+      case $name in
+        '' | .* | *[!A-Za-z0-9._-]*) fail 'the repository has no usable name at its end.' ;;
+      esac
+    }
+
+    check_out() {
+      ref=$1
+      tree=$private/tree
+      git_quietly -C "$tree" checkout --quiet "$ref" -- 2>/dev/null && return
+      git_quietly -C "$tree" fetch --quiet $shallow origin "refs/tags/$ref:refs/tags/$ref" 2>/dev/null &&
+        git_quietly -C "$tree" checkout --quiet "$ref" -- 2>/dev/null && return
+      git_quietly -C "$tree" fetch --quiet $shallow origin "$ref" 2>/dev/null &&
+        git_quietly -C "$tree" checkout --quiet --detach FETCH_HEAD -- 2>/dev/null && return
+      git_quietly -C "$tree" fetch --quiet --unshallow origin 2>/dev/null &&
+        git_quietly -C "$tree" checkout --quiet "$ref" -- 2>/dev/null && return
+      fail "there is no branch, tag or commit \"$ref\" in the repository."
+    }
+
+    download() {
+      try=1
+      while
+        rm -rf "$private/tree"
+        ! git_quietly clone --quiet $shallow --no-single-branch --no-recurse-submodules -- "$1" "$private/tree"
+      do
+        [ "$try" -lt "$tries" ] ||
+          fail "$tries tries failed; the lines above say why. If the repository is private, sign in to its host in Coder under external authentication, then restart the workspace."
+        echo "clone: try $try of $tries failed; trying again in $pause s."
+        sleep "$pause"
+        try=$((try + 1))
+      done
+    }
+
+    publish() {
+      incoming=$(mktemp -d "$workspace/.incoming.XXXXXX")
+      cp -a "$private/tree/." "$incoming/"
+      chmod 0775 "$incoming"
+      mv -T "$incoming" "$1"
+      incoming=
+    }
+
+    clone_one() {
+      refuse_unsafe "$1" "$2"
+      name_of "$1" "$3"
+      target=$4/$name
+      mark=$state/cloned-$name
+      if [ -L "$target" ] || { [ -e "$target" ] && { [ ! -d "$target" ] || [ -n "$(ls -A "$target")" ]; }; }; then
+        echo "clone: $target exists and is left alone."
+        return
+      fi
+      if [ -e "$mark" ]; then
+        echo "clone: $name was cloned before and then removed. To clone it again, delete $mark and restart."
+        return
+      fi
+      command -v git >/dev/null 2>&1 || fail 'there is no git in this image.'
+      [ ! -L "$4" ] || fail "$4 is a link and is not followed. Remove it and restart."
+      mkdir -p "$state" "$4"
+      private=$(mktemp -d "$state/clone.XXXXXX")
+      incoming=
+      trap 'rm -rf "$private" $${incoming:+"$incoming"}' EXIT
+      trap 'exit 143' HUP INT TERM
+
+      echo "clone: downloading $name ..."
+      download "$1"
+      if [ -n "$2" ]; then check_out "$2"; fi
+      if [ "$${GIT_RECURSE_SUBMODULES:-}" = true ]; then
+        echo "clone: downloading the submodules of $name ..."
+        git_quietly -C "$private/tree" submodule --quiet update --init --recursive $shallow
+      fi
+      # What nix.sh may trust in the worker is the file as the remote had it, before the agent could change it.
+      if [ "$4" = "$workspace" ] && [ -f "$private/tree/workspace.nix" ] && [ ! -L "$private/tree/workspace.nix" ]; then
+        cp "$private/tree/workspace.nix" "$state/repository.nix"
+      fi
+      publish "$target"
+      : >"$mark"
+      echo "clone: $name is in $target."
+    }
+
+    failed=0
+    attempt() {
+      set +e
+      (
+        set -e
+        clone_one "$@"
+      )
+      status=$?
+      set -e
+      if [ "$status" -ne 0 ]; then failed=1; fi
+    }
+
+    list_repositories() (
+      cd /
+      REPOS_JSON_BASE64=$${REPOS_JSON_BASE64:-} BUN_BE_BUN=1 "$tools/opencode" -e '
+        const { REPOS_JSON_BASE64: encoded, REPOS_JSON: plain } = process.env;
+        const list = JSON.parse(encoded ? Buffer.from(encoded, "base64").toString("utf8") : plain);
+        const field = (value) => {
+          if (value !== undefined && value !== null && typeof value !== "string") throw new TypeError();
+          return value ? Buffer.from(value).toString("base64") : "-";
+        };
+        const lines = list.map(({ url, branch, name }) => {
+          if (!url) throw new TypeError();
+          return [url, branch, name].map(field).join(" ");
+        });
+        console.log(lines.join("\n"));' 2>/dev/null
+    )
+
+    field() {
+      if [ "$1" != - ]; then decode "$1"; fi
+    }
+
+    if [ -n "$${REPOSITORY_BASE64+given}" ]; then repository=$(decode "$REPOSITORY_BASE64"); else repository=$${GIT_REPO:-$${GITHUB_REPO:-}}; fi
+    if [ -n "$${REF_BASE64+given}" ]; then ref=$(decode "$REF_BASE64"); else ref=$${GIT_REF:-}; fi
+    [ "$ref" != HEAD ] || ref=
+
+    if [ -z "$repository" ] && [ -z "$${REPOS_JSON_BASE64:-}$${REPOS_JSON:-}" ]; then
       echo 'clone: no repository was chosen; the workspace begins empty.'
       exit 0
     fi
 
-    case $repository in
-      -*) fail 'the repository begins with a dash, which git would read as an option.' ;;
-      http://*@* | https://*@*) fail 'the repository holds a user name or token. Remove everything up to the "@".' ;;
-    esac
-    case $ref in -*) fail 'the branch begins with a dash, which git would read as an option.' ;; esac
-
-    name=$${repository%/}
-    name=$${name##*[/:]}
-    name=$${name%.git}
-    case $name in
-      '' | . | .. | .* | *[!A-Za-z0-9._-]*) fail 'the repository has no usable name at its end.' ;;
-    esac
-
-    target=$workspace/$name
-    mark=$state/cloned-$name
-    if [[ -e $target || -L $target ]]; then
-      echo "clone: $target exists and is left alone."
-      exit 0
-    fi
-    if [[ -e $mark ]]; then
-      echo "clone: $name was cloned before and then removed. To clone it again, delete $mark and restart."
-      exit 0
+    main=none
+    if [ -n "$repository" ]; then
+      attempt "$repository" "$ref" '' "$workspace"
+    else
+      main=$${MAIN_REPO_NAME:-}
     fi
 
-    command -v git >/dev/null 2>&1 || fail 'there is no git in this image.'
-    mkdir -p "$state"
-    private=$(mktemp -d "$state/clone.XXXXXX")
-    incoming=
-    trap 'rm -rf "$private" $${incoming:+"$incoming"}' EXIT
-
-    git_quietly() {
-      GIT_TERMINAL_PROMPT=0 git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c protocol.ext.allow=never "$@"
-    }
-
-    for try in 1 2 3; do
-      rm -rf "$private/tree"
-      if git_quietly clone --no-recurse-submodules -- "$repository" "$private/tree"; then break; fi
-      if [[ $try == 3 ]]; then fail 'three tries failed; the lines above say why.'; fi
-      echo "clone: try $try failed; trying again in $pause s."
-      sleep "$pause"
-      pause=$((pause * 2))
-    done
-
-    if [[ -n $ref ]]; then
-      git_quietly -C "$private/tree" checkout "$ref" -- || fail "there is no branch, tag or commit \"$ref\" in the repository."
+    if [ -n "$${REPOS_JSON_BASE64:-}$${REPOS_JSON:-}" ]; then
+      lines=$(list_repositories) || fail 'REPOS_JSON is not a list of {"url", "name", "branch"}.'
+      index=0
+      while read -r url branch given; do
+        [ -n "$url" ] || continue
+        url=$(decode "$url")
+        given=$(field "$given")
+        branch=$(field "$branch")
+        [ "$branch" != HEAD ] || branch=
+        folder=$workspace/repos
+        if [ "$main" != none ]; then
+          name_of "$url" "$given"
+          if [ -n "$main" ]; then
+            [ "$name" != "$main" ] || folder=$workspace
+          elif [ "$index" = "$${MAIN_REPO_INDEX:-0}" ]; then
+            folder=$workspace
+          fi
+        fi
+        attempt "$url" "$branch" "$given" "$folder"
+        index=$((index + 1))
+      done <<LINES
+    $lines
+    LINES
     fi
-
-    incoming=$(mktemp -d "$workspace/.incoming.XXXXXX")
-    cp -a "$private/tree/." "$incoming/"
-    mv -T "$incoming" "$target"
-    incoming=
-    chmod 0775 "$target"
-    : >"$mark"
-    echo "clone: $name is in $target."
+    exit "$failed"
   EOT
   start_blocks_login = false
   timeout            = 900
+}
+
+resource "coder_script" "helper" {
+  display_name       = "Editor and status"
+  icon               = "/icon/code.svg"
+  agent_id           = coder_agent.main.id
+  run_on_start       = true
+  script             = <<-EOT
+    #!/bin/sh
+    cd / || exit 1
+    log="$HOME/.local/state/outrigger/helper.log"
+    mkdir -p "$(dirname "$log")"
+    export BUN_BE_BUN=1
+    setsid sh -c 'until "$@"; do sleep 5; done' helper /tools/enter /tools/opencode /tools/helper.js serve >"$log" 2>&1 </dev/null &
+    echo "helper: started; it writes to $log"
+  EOT
+  start_blocks_login = false
+}
+
+resource "coder_script" "helper-stop" {
+  display_name = "Close the editor"
+  icon         = "/icon/code.svg"
+  agent_id     = coder_agent.main.id
+  run_on_stop  = true
+  script       = <<-EOT
+    #!/bin/sh
+    cd / || exit 1
+    BUN_BE_BUN=1 exec /tools/enter /tools/opencode /tools/helper.js stop
+  EOT
+  timeout      = 60
+}
+
+resource "coder_script" "nix" {
+  count = local.has_nix ? 1 : 0
+
+  display_name       = "workspace.nix"
+  icon               = "/icon/nix.svg"
+  agent_id           = coder_agent.main.id
+  run_on_start       = true
+  script             = <<-EOT
+    #!/bin/sh
+    NIX_CONFIG_BASE64='${base64encode(local.nix_config)}'
+    FOLDER_BASE64='${base64encode(local.folder)}'
+    set -eu
+    unset NIX_CONFIG
+
+    say() {
+      printf 'nix: %s\n' "$1"
+    }
+
+    workspace=$${WORKSPACE_DIR:-/workspace}
+    state=$${NIX_STATE_DIR:-$HOME/.local/state/outrigger}
+    tools=$${TOOLS_DIR:-/tools}
+    folder=$(printf '%s' "$${FOLDER_BASE64:-}" | base64 -d)
+    theirs=$folder/workspace.nix
+    kept=$state/repository.nix
+    used=$state/workspace.nix
+
+    hand_over() {
+      [ -n "$${OUTRIGGER_NIX_DIR:-}" ] || return 0
+      told=$OUTRIGGER_NIX_DIR/var/outrigger
+      { mkdir -p "$told" && cp "$1" "$told/.new" && mv -f "$told/.new" "$told/environment.json"; } 2>/dev/null ||
+        say "$told cannot be written, so the agent has none of these tools."
+    }
+
+    finish() {
+      [ -z "$scratch" ] || rm -rf "$scratch"
+      [ -e "$${OUTRIGGER_NIX_DIR:-/}/var/outrigger/environment.json" ] || hand_over /dev/null
+    }
+
+    give_up() {
+      rm -f "$state/nix-env"
+      say "$1"
+      exit 0
+    }
+
+    wait_for_clone() {
+      left=$${NIX_WAIT_SECONDS:-900}
+      until [ -e "$state/cloned-$${folder##*/}" ] || [ -e "$folder" ] || [ "$left" -le 0 ]; do
+        sleep 1
+        left=$((left - 1))
+      done
+    }
+
+    choose() {
+      if [ -n "$${NIX_CONFIG_BASE64:-}" ]; then
+        printf '%s' "$NIX_CONFIG_BASE64" | base64 -d >"$used.new"
+        mv -f "$used.new" "$used"
+        origin='the parameter nix_config'
+        return
+      fi
+      if [ -n "$folder" ] && [ "$folder" != "$workspace" ]; then wait_for_clone; fi
+      origin="the repository's workspace.nix"
+      if [ -f "$theirs" ] && [ ! -L "$theirs" ] && ! cmp -s "$theirs" "$kept"; then
+        say "the workspace.nix in $folder is not the one that was cloned, and the agent may have written it. To use it, read it, then: cp $theirs $kept"
+      fi
+      [ -f "$kept" ] || return 1
+      cp "$kept" "$used"
+    }
+
+    publish() {
+      beside=$workspace/.outrigger
+      [ ! -L "$beside" ] && mkdir -p "$beside" && copy=$(mktemp "$beside/.nix.XXXXXX") &&
+        cp "$1" "$copy" && chmod 0644 "$copy" && mv -T "$copy" "$beside/$2"
+    } 2>/dev/null
+
+    show() {
+      shown=$workspace/.outrigger/workspace.nix
+      if ! publish "$used" workspace.nix; then
+        say "$workspace/.outrigger is no folder that can be written, so the text is only in $used."
+        shown=$used
+      fi
+    }
+
+    warn_of_old_parts() {
+      for part in $(grep -v '^[[:space:]]*#' "$used" | grep -o -E 'nodejs[-_](4|6|8|9|1[0-9])(_x)?([^0-9A-Za-z_]|$)' | tr -d -c 'a-z0-9_\n-' | sort -u); do
+        say "warning: $part is at its end of life and gets no more fixes. Use nodejs_22 or newer."
+      done
+    }
+
+    as_shell_lines='
+      const { WORKSPACE_NIX: text, WORKSPACE_NIX_FILE: file } = process.env;
+      const { variables } = JSON.parse(await Bun.stdin.text());
+      const kept = /^(HOME|USER|LOGNAME|SHELL|TERM|TZ|PWD|OLDPWD|SHLVL|LANG|TMP|TMPDIR|TEMP|TEMPDIR|ENV|SHELLOPTS|BASHOPTS|PS[0-4]|PROMPT_COMMAND|IFS|shellHook|[A-Z_]*SSL_CERT_FILE|NIX_(CONFIG|BUILD_TOP|LOG_FD|REMOTE|PATH)|NODE_OPTIONS|(BASH|LD|GIT|SSH|CODER|OUTRIGGER|BUN|OPENCODE|WORKSPACE|TOOLS)_.*|.*_(proxy|PROXY))$/;
+      const quoted = (value) => "\u0027" + value.replaceAll("\u0027", "\u0027\\\u0027\u0027") + "\u0027";
+      const path = (variables.PATH?.value ?? "").split(":").filter((folder) => folder.startsWith("/"));
+      if (path.length === 0) throw new Error("no PATH");
+      const lines = [
+        "[ -d " + quoted(path[0]) + " ] || return 0",
+        "case \":$PATH:\" in *:" + quoted(path.join(":")) + ":*) ;; *) PATH=\"$${TOOLS_DIR:-/tools}\":" + quoted(path.join(":")) + ":$PATH ;; esac",
+        "export PATH WORKSPACE_NIX=" + quoted(text) + " WORKSPACE_NIX_FILE=" + quoted(file),
+      ];
+      const told = { WORKSPACE_NIX: text, WORKSPACE_NIX_FILE: file };
+      for (const [name, { type, value }] of Object.entries(variables)) {
+        if (type !== "exported" || name === "PATH" || kept.test(name) || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) continue;
+        told[name] = value;
+        lines.push("export " + name + "=" + quoted(value));
+      }
+      await Bun.write(process.env.TOLD, JSON.stringify({ path, variables: told }));
+      console.log(lines.join("\n"));
+    '
+
+    reason() {
+      sed -n 's/^[[:space:]]*error: *//p' "$1" | grep . | tail -n 1 | tr -d '[:cntrl:]' | cut -c 1-300 | sed 's/[;:. ]*$//'
+    }
+
+    compute() {
+      scratch=$(mktemp -d "$state/nix.XXXXXX")
+      if ! nix --extra-experimental-features nix-command print-dev-env --json --file "$used" \
+        >"$scratch/answer" 2>"$scratch/errors" </dev/null; then
+        why=$(reason "$scratch/errors")
+        give_up "$origin cannot be used: $${why:-Nix gave no reason}. The workspace starts without it."
+      fi
+      # The runtime obeys settings of the folder it is started in.
+      if ! (cd / && WORKSPACE_NIX=$(cat "$used") WORKSPACE_NIX_FILE=$shown TOLD=$scratch/told BUN_BE_BUN=1 "$tools/opencode" -e "$as_shell_lines") \
+        <"$scratch/answer" >"$scratch/nix-env" 2>/dev/null; then
+        give_up "$origin was computed, but Nix's answer could not be read. The workspace starts without it."
+      fi
+      mv -f "$scratch/nix-env" "$state/nix-env"
+      hand_over "$scratch/told"
+    }
+
+    tell_shells() {
+      [ ! -e "$state/nix-shells" ] || return 0
+      for file in .profile .bashrc .zshenv; do
+        # shellcheck disable=SC2016
+        printf '\n[ ! -r "$HOME/.local/state/outrigger/nix-env" ] || . "$HOME/.local/state/outrigger/nix-env"\n' >>"$HOME/$file"
+      done
+      : >"$state/nix-shells"
+    }
+
+    mkdir -p "$state"
+    scratch=
+    [ -z "$${OUTRIGGER_NIX_DIR:-}" ] || rm -f "$OUTRIGGER_NIX_DIR/var/outrigger/environment.json" || true
+    trap finish EXIT
+    trap 'exit 143' INT TERM
+    if ! command -v nix >/dev/null 2>&1; then
+      [ -n "$${NIX_CONFIG_BASE64:-}" ] || exit 0
+      give_up 'there is no nix in this image, so nix_config is not used. Choose an image that has it.'
+    fi
+    choose || give_up 'there is no workspace.nix; the workspace is as its image made it.'
+    show
+    warn_of_old_parts
+    say "computing the environment of $origin ..."
+    compute
+    tell_shells
+    say "the environment of $origin is in force in every new shell."
+  EOT
+  start_blocks_login = false
+  timeout            = 3600
 }
 
 resource "docker_container" "net" {
@@ -522,34 +1384,47 @@ resource "docker_container" "net" {
 }
 
 resource "docker_container" "opencode" {
-  count = data.coder_workspace.me.start_count
+  count = local.agent_mode == "sidecar" ? data.coder_workspace.me.start_count : 0
 
   name                  = "coder-${data.coder_workspace_owner.me.name}-${lower(data.coder_workspace.me.name)}.opencode"
-  cpus                  = data.coder_parameter.cpu.value
+  cpus                  = tostring(local.agent_cpu)
   destroy_grace_seconds = 30
-  entrypoint            = ["sh", "-c", "export PATH=\"/tools:$PATH\"; exec /tools/opencode /tools/bridge.js"]
+  entrypoint            = ["/tools/enter", "/tools/opencode", "/tools/bridge.js"]
   env = [
     "BUN_BE_BUN=1",
+    "WORKSPACE_DIR=/workspace",
+    "WORKSPACE_PATH=/workspace",
+    "TOOLS_DIR=/tools",
     "OPENCODE_BIN=opencode",
-    "HOME=/var/lib/outrigger-agent",
+    "OUTRIGGER_NIX_DIR=${local.has_nix ? "/nix" : ""}",
+    "WORKSPACE_ID=${data.coder_workspace.me.id}",
+    "USER_ID=${data.coder_workspace_owner.me.id}",
+    "GIT_REPO=${data.coder_parameter.git_repository.value}",
+    "GITHUB_REPO=${data.coder_parameter.git_repository.value}",
+    "GIT_REF=${coalesce(local.git_ref, "HEAD")}",
+    "CUSTOM_CA_CERT_PATH=/etc/ssl/certs/custom-ca/tls.crt",
+    "HTTP_PROXY=${var.http_proxy}",
+    "HTTPS_PROXY=${var.https_proxy}",
+    "NO_PROXY=${var.no_proxy}",
     "OUTRIGGER_URL=${var.outrigger_url}",
-    "OUTRIGGER_PROOF=${split("_", var.outrigger_secret)[1]}.${sha256("${var.outrigger_secret}:${sha256("${var.outrigger_secret}:${data.coder_workspace.me.id}:${data.coder_workspace_owner.me.id}:${coder_agent.main.id}")}")}",
     "OUTRIGGER_WORKSPACE_ID=${data.coder_workspace.me.id}",
     "OUTRIGGER_OWNER_ID=${data.coder_workspace_owner.me.id}",
     "OUTRIGGER_WORKSPACE_AGENT_ID=${coder_agent.main.id}",
-    "OUTRIGGER_HARNESS_KEY=${sha256("harness:${coder_agent.main.token}")}",
     "OUTRIGGER_SLOTS=${var.agent_slots}",
-    "WORKSPACE_DIR=/workspace",
+    "OUTRIGGER_AWAIT_WORKER=true",
+    "HOME=/var/lib/outrigger-agent",
     "OUTRIGGER_AGENT_DIR=/var/lib/outrigger-agent",
-    "TOOLS_DIR=/tools",
+    "OUTRIGGER_PROOF=${split("_", var.outrigger_secret)[1]}.${sha256("${var.outrigger_secret}:${sha256("${var.outrigger_secret}:${data.coder_workspace.me.id}:${data.coder_workspace_owner.me.id}:${coder_agent.main.id}")}")}",
+    "OUTRIGGER_HARNESS_KEY=${sha256("harness:${coder_agent.main.token}")}",
   ]
-  image         = data.coder_parameter.executor_image.value
-  memory        = 4096
-  memory_swap   = 4096
+  image         = local.executor_image
+  memory        = local.agent_memory_mb
+  memory_swap   = local.agent_memory_mb
   network_mode  = "container:${docker_container.net[0].id}"
   privileged    = false
   read_only     = true
   restart       = "no"
+  runtime       = var.container_runtime
   security_opts = ["no-new-privileges:true"]
   stop_timeout  = 30
   tmpfs = {
@@ -624,9 +1499,31 @@ resource "docker_container" "opencode" {
   }
 
   mounts {
+    source    = docker_volume.custom-ca.name
+    type      = "volume"
+    read_only = true
+    target    = "/etc/ssl/certs/custom-ca"
+
+    volume_options {
+      no_copy = true
+    }
+  }
+
+  mounts {
     source = docker_volume.run.name
     type   = "volume"
     target = "/run/outrigger"
+
+    volume_options {
+      no_copy = true
+    }
+  }
+
+  mounts {
+    source    = docker_volume.nix.name
+    type      = "volume"
+    read_only = true
+    target    = local.has_nix ? "/nix" : "/var/lib/outrigger-nix"
 
     volume_options {
       no_copy = true
@@ -639,11 +1536,15 @@ resource "docker_container" "opencode" {
 resource "docker_container" "opencode-init" {
   count = data.coder_workspace.me.start_count
 
-  name          = "coder-${data.coder_workspace_owner.me.name}-${lower(data.coder_workspace.me.name)}.opencode-init"
-  attach        = true
-  cpus          = "1"
-  entrypoint    = ["/opt/outrigger/init.sh"]
-  env           = ["TOOLS_DIR=/tools", "WORKSPACE_DIR=/workspace"]
+  name       = "coder-${data.coder_workspace_owner.me.name}-${lower(data.coder_workspace.me.name)}.opencode-init"
+  attach     = true
+  cpus       = "1"
+  entrypoint = ["/opt/outrigger/init.sh"]
+  env = [
+    "TOOLS_DIR=/tools",
+    "WORKSPACE_DIR=/workspace",
+    "OUTRIGGER_CUSTOM_CA_BASE64=${base64encode(var.custom_ca)}",
+  ]
   image         = var.opencode_image
   logs          = true
   memory        = 256
@@ -655,6 +1556,7 @@ resource "docker_container" "opencode-init" {
   restart       = "no"
   security_opts = ["no-new-privileges:true"]
   user          = "1000:0"
+  working_dir   = "/"
 
   capabilities {
     drop = ["ALL"]
@@ -697,6 +1599,12 @@ resource "docker_container" "opencode-init" {
   }
 
   mounts {
+    source = docker_volume.custom-ca.name
+    type   = "volume"
+    target = "/etc/ssl/certs/custom-ca"
+  }
+
+  mounts {
     source = docker_volume.home.name
     type   = "volume"
     target = "/home/coder"
@@ -714,6 +1622,12 @@ resource "docker_container" "opencode-init" {
     target = "/var/lib/outrigger-agent"
   }
 
+  mounts {
+    source = docker_volume.nix.name
+    type   = "volume"
+    target = local.has_nix ? "/nix" : "/var/lib/outrigger-nix"
+  }
+
   lifecycle {
     postcondition {
       condition     = self.exit_code == 0
@@ -726,31 +1640,49 @@ resource "docker_container" "worker" {
   count = data.coder_workspace.me.start_count
 
   name                  = "coder-${data.coder_workspace_owner.me.name}-${lower(data.coder_workspace.me.name)}"
-  cpus                  = data.coder_parameter.cpu.value
+  cpus                  = tostring(local.worker_cpu)
   destroy_grace_seconds = 300
   entrypoint = [
+    "/tools/enter",
     "sh",
     "-c",
     replace(coder_agent.main.init_script, "/localhost|127\\.0\\.0\\.1/", "host.docker.internal"),
   ]
   env = [
-    "CODER_AGENT_TOKEN=${coder_agent.main.token}",
-    "OUTRIGGER_HARNESS_KEY=${sha256("harness:${coder_agent.main.token}")}",
     "WORKSPACE_DIR=/workspace",
+    "WORKSPACE_PATH=/workspace",
     "TOOLS_DIR=/tools",
-    "HOME=/home/coder",
     "OPENCODE_BIN=opencode",
+    "OUTRIGGER_NIX_DIR=${local.has_nix ? "/nix" : ""}",
+    "WORKSPACE_ID=${data.coder_workspace.me.id}",
+    "USER_ID=${data.coder_workspace_owner.me.id}",
+    "GIT_REPO=${data.coder_parameter.git_repository.value}",
+    "GITHUB_REPO=${data.coder_parameter.git_repository.value}",
+    "GIT_REF=${coalesce(local.git_ref, "HEAD")}",
+    "CUSTOM_CA_CERT_PATH=/etc/ssl/certs/custom-ca/tls.crt",
+    "HTTP_PROXY=${var.http_proxy}",
+    "HTTPS_PROXY=${var.https_proxy}",
+    "NO_PROXY=${var.no_proxy}",
+    "HOME=/home/coder",
+    "OUTRIGGER_IDE_ENABLED=${local.ide_enabled}",
+    "OUTRIGGER_ALLOWED_EXTENSIONS=${join(",", var.allowed_extensions)}",
     "CODER_AGENT_PPROF_ADDRESS=192.0.2.1:1",
     "CODER_AGENT_DEBUG_ADDRESS=192.0.2.1:1",
     "CODER_AGENT_PROMETHEUS_ADDRESS=192.0.2.1:1",
+    "CODER_AGENT_EXP_MCP_CONFIG_FILES=/home/coder/.mcp.json",
+    "CODER_AGENT_EXP_SKILLS_DIRS=/home/coder/.coder/skills",
+    "CODER_AGENT_DEVCONTAINERS_ENABLE=false",
+    "CODER_AGENT_TOKEN=${coder_agent.main.token}",
+    "OUTRIGGER_HARNESS_KEY=${sha256("harness:${coder_agent.main.token}")}",
   ]
-  image         = data.coder_parameter.executor_image.value
+  image         = local.executor_image
   init          = true
-  memory        = data.coder_parameter.memory.value * 1024
-  memory_swap   = data.coder_parameter.memory.value * 1024
+  memory        = local.worker_memory_mb
+  memory_swap   = local.worker_memory_mb
   network_mode  = "container:${docker_container.net[0].id}"
   privileged    = false
   restart       = "no"
+  runtime       = var.container_runtime
   security_opts = ["no-new-privileges:true"]
   stop_timeout  = 300
   user          = "1000:0"
@@ -822,9 +1754,30 @@ resource "docker_container" "worker" {
   }
 
   mounts {
+    source    = docker_volume.custom-ca.name
+    type      = "volume"
+    read_only = true
+    target    = "/etc/ssl/certs/custom-ca"
+
+    volume_options {
+      no_copy = true
+    }
+  }
+
+  mounts {
     source = docker_volume.run.name
     type   = "volume"
     target = "/run/outrigger"
+
+    volume_options {
+      no_copy = true
+    }
+  }
+
+  mounts {
+    source = docker_volume.nix.name
+    type   = "volume"
+    target = local.has_nix ? "/nix" : "/var/lib/outrigger-nix"
 
     volume_options {
       no_copy = true
@@ -910,6 +1863,45 @@ resource "docker_volume" "agent" {
   }
 }
 
+resource "docker_volume" "custom-ca" {
+  name   = "coder-${data.coder_workspace.me.id}-custom-ca"
+  driver = "local"
+
+  labels {
+    label = "coder.owner"
+    value = data.coder_workspace_owner.me.name
+  }
+
+  labels {
+    label = "coder.owner_id"
+    value = data.coder_workspace_owner.me.id
+  }
+
+  labels {
+    label = "coder.workspace_id"
+    value = data.coder_workspace.me.id
+  }
+
+  labels {
+    label = "coder.workspace_name_at_creation"
+    value = data.coder_workspace.me.name
+  }
+
+  labels {
+    label = "outrigger/workspace-id"
+    value = data.coder_workspace.me.id
+  }
+
+  labels {
+    label = "outrigger/volume"
+    value = "custom-ca"
+  }
+
+  lifecycle {
+    ignore_changes = all
+  }
+}
+
 resource "docker_volume" "home" {
   name   = "coder-${data.coder_workspace.me.id}-home"
   driver = "local"
@@ -942,6 +1934,45 @@ resource "docker_volume" "home" {
   labels {
     label = "outrigger/volume"
     value = "home"
+  }
+
+  lifecycle {
+    ignore_changes = all
+  }
+}
+
+resource "docker_volume" "nix" {
+  name   = "coder-${data.coder_workspace.me.id}-nix"
+  driver = "local"
+
+  labels {
+    label = "coder.owner"
+    value = data.coder_workspace_owner.me.name
+  }
+
+  labels {
+    label = "coder.owner_id"
+    value = data.coder_workspace_owner.me.id
+  }
+
+  labels {
+    label = "coder.workspace_id"
+    value = data.coder_workspace.me.id
+  }
+
+  labels {
+    label = "coder.workspace_name_at_creation"
+    value = data.coder_workspace.me.name
+  }
+
+  labels {
+    label = "outrigger/workspace-id"
+    value = data.coder_workspace.me.id
+  }
+
+  labels {
+    label = "outrigger/volume"
+    value = "nix"
   }
 
   lifecycle {
@@ -1033,8 +2064,9 @@ resource "docker_volume" "tools" {
 }
 
 resource "docker_volume" "workspace" {
-  name   = "coder-${data.coder_workspace.me.id}-workspace"
-  driver = "local"
+  name        = "coder-${data.coder_workspace.me.id}-workspace"
+  driver      = "local"
+  driver_opts = var.disk_quota ? { size = "${data.coder_parameter.disk[0].value}G" } : null
 
   labels {
     label = "coder.owner"

@@ -111,6 +111,7 @@ describe('S-33 finding a workspace', () => {
         transition: 'start',
         jobStatus: 'succeeded',
         buildId: expect.any(String),
+        templateVersionId: expect.any(String),
         agents: [{ id: agentId, name: 'main', status: 'connected', lifecycleState: 'ready' }],
       });
     }

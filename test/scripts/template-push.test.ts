@@ -5,31 +5,24 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createClient } from 'coder-sdk-ts';
 import { CommandFailure } from '../../scripts/command-failure.ts';
-import { pushTemplate } from '../../scripts/push-template.ts';
+import { pushTemplates } from '../../scripts/push-template.ts';
 import { makeTemplateSecretClient } from '../../scripts/service-client.ts';
 import { tarOf } from '../../scripts/tar.ts';
-import { runPush, type PushFlags } from '../../scripts/template-push.ts';
+import { runPush, type PushFlags, type Rendering } from '../../scripts/template-push.ts';
 import { runSecret, type SecretFlags } from '../../scripts/template-secret.ts';
-import { renderTemplate, synthesizeTemplate, templatesDirectory } from '../../scripts/template.ts';
-import { loadConfig } from '../../service/config.ts';
+import { processClock, type Surroundings } from '../../scripts/template-context.ts';
+import { imageFlags, images, publicUrl, ran, renderedTemplates, type Ran } from './template-harness.ts';
 import { deriveProof } from '../../service/secrets/registration-proof.ts';
 import { filesOf } from '../support/coder/archive.ts';
 import { registerBridge } from '../support/fake-bridge.ts';
 import { startTestService, type Person, type TestService } from '../support/service.ts';
 
-const rendering = { directory: templatesDirectory, synthesize: synthesizeTemplate, render: renderTemplate };
-const digest = (character: string): string => `@sha256:${character.repeat(64)}`;
-const images = {
-  opencode_image: `registry.example.com/opencode:1${digest('a')}`,
-  executor_images: JSON.stringify([`registry.example.com/base:1${digest('b')}`]),
-};
-const imageFlags = Object.entries(images).map(([name, value]) => `${name}=${value}`);
-const publicUrl = 'https://outrigger.example.com';
-
 let test: TestService;
 let folder: string;
+let rendering: Rendering;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'outrigger-push-'));
+  rendering = renderedTemplates(folder);
   test = await startTestService();
 });
 afterAll(async () => {
@@ -41,55 +34,27 @@ afterEach(() => {
   test.coder.world.importEnds = null;
 });
 
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs one command in this process, as `person`, and keeps what it says. */
-async function ran(
-  person: Person,
-  run: (around: Parameters<typeof runPush>[3]) => Promise<void>,
-  signal = new AbortController().signal,
-): Promise<Ran> {
-  const [stdout, stderr]: [string[], string[]] = [[], []];
-  const config = loadConfig({
-    environment: { CODER_URL: test.coder.url, CODER_SESSION_TOKEN: person.token, OUTRIGGER_URL: publicUrl },
-    readFile: () => undefined,
-    homeDir: folder,
-    uid: 1000,
-  });
-  const said = { print: (line: string) => stdout.push(line), tell: (line: string) => stderr.push(line) };
-  const code = await run({ config, ...said, signal, pollMs: 5 }).then(
-    () => 0,
-    (error: unknown) => {
-      if (!(error instanceof CommandFailure)) throw error;
-      stderr.push(error.message);
-      return error.exitCode;
-    },
-  );
-  return { code, stdout: stdout.join('\n'), stderr: stderr.join('\n') };
-}
-
 /** A template admin nobody has seen yet: Coder takes twelve uploads a minute from each. */
 const someAdmin = (): Person =>
   test.coder.addUser({ username: `admin-${test.coder.world.users.size}`, roles: ['template-admin'] });
 
-const push = (flags: Partial<PushFlags> = {}, person = someAdmin(), signal?: AbortSignal): Promise<Ran> =>
+const as = (person: Person) => ({ coderUrl: test.coder.url, token: person.token, home: folder });
+
+/** A push that makes a version even where nothing changed, unless it is told otherwise. */
+const push = (flags: Partial<PushFlags> = {}, person = someAdmin(), given: Partial<Surroundings> = {}): Promise<Ran> =>
   ran(
-    person,
+    as(person),
     (around) =>
       runPush(
         rendering,
-        'docker',
-        { service: test.url, output: 'json', var: imageFlags, timeout: '20', ...flags },
+        ['docker'],
+        { service: test.url, output: 'json', var: imageFlags, timeout: '20', force: true, ...flags },
         around,
       ),
-    signal,
+    given,
   );
 const secret = (flags: Partial<SecretFlags>, person = someAdmin()): Promise<Ran> =>
-  ran(person, (around) => runSecret('docker', { service: test.url, output: 'text', ...flags }, around));
+  ran(as(person), (around) => runSecret('docker', { service: test.url, output: 'text', ...flags }, around));
 
 interface Pushed {
   readonly version: string;
@@ -193,7 +158,7 @@ describe('outrigger template push', () => {
 
     const version = test.coder.world.versions.get(versionId);
     const archive = test.coder.world.files.get(version?.fileId ?? '')?.bytes ?? Buffer.alloc(0);
-    const read = (path: string) => readFileSync(join(templatesDirectory, 'docker', path), 'utf8');
+    const read = (path: string) => readFileSync(join(rendering.directory, 'docker', path), 'utf8');
     expect(Object.fromEntries(filesOf(archive))).toEqual({
       'README.md': read('README.md'),
       'main.tf': read('main.tf'),
@@ -236,20 +201,28 @@ describe('outrigger template push', () => {
     });
     const files = new Map([['main.tf', '']]);
 
-    await pushTemplate({
-      name: 'docker',
-      package: { files, archive: tarOf(files), metadata: { display_name: 'New', description: 'd', icon: '' } },
-      values: {},
-      organization: { id: test.coder.organizationId, name: 'coder' },
-      versionName: undefined,
-      message: undefined,
-      coder,
-      secrets: makeTemplateSecretClient({ url: test.url, token }),
-      tell: () => undefined,
-      signal: new AbortController().signal,
-      timeoutMs: 20_000,
-      pollMs: 5,
-    });
+    await pushTemplates([
+      {
+        name: 'docker',
+        package: { files, archive: tarOf(files), metadata: { display_name: 'New', description: 'd', icon: '' } },
+        values: {},
+        sensitive: [],
+        activate: true,
+        force: true,
+        takeOver: false,
+        clock: processClock,
+        pace: (act) => act(),
+        organization: { id: test.coder.organizationId, name: 'coder' },
+        versionName: undefined,
+        message: undefined,
+        coder,
+        secrets: makeTemplateSecretClient({ url: test.url, token }),
+        tell: () => undefined,
+        signal: new AbortController().signal,
+        timeoutMs: 20_000,
+        pollMs: 5,
+      },
+    ]);
 
     expect(template()).toMatchObject({ displayName: 'New', description: 'd' });
     expect(JSON.parse(sent.at(-1) ?? '')).toMatchObject({
@@ -355,9 +328,12 @@ describe('outrigger template push that fails', () => {
   });
 
   it('survives a Coder that is away for a moment during the import', async () => {
-    test.coder.fail('GET /api/v2/templateversions/{templateversion}', 502, { times: 3 });
+    const away = (line: string): void => {
+      if (line.startsWith('Uploaded'))
+        test.coder.fail('GET /api/v2/templateversions/{templateversion}', 502, { times: 3 });
+    };
 
-    expect((await push()).code).toBe(0);
+    expect((await push({}, someAdmin(), { tell: away })).code).toBe(0);
   });
 
   it('ends with 124 when no provisioner takes the import, and retires the secret', async () => {
@@ -375,7 +351,7 @@ describe('outrigger template push that fails', () => {
     const { timing } = test.coder.world;
     test.coder.world.timing = { ...timing, pendingMs: Number.POSITIVE_INFINITY };
     const controller = new AbortController();
-    const running = push({}, someAdmin(), controller.signal);
+    const running = push({}, someAdmin(), { signal: controller.signal });
     const deadline = Date.now() + 20_000;
     const at = test.coder.calls.length;
     while (!callsSince(at).includes('GET /api/v2/templateversions/{templateversion}') && Date.now() < deadline)
@@ -407,7 +383,7 @@ describe('outrigger template push that fails', () => {
 
   it('refuses a folder that is not as it renders, and names the files', async () => {
     const from = join(folder, 'changed');
-    cpSync(join(templatesDirectory, 'docker'), join(from, 'docker'), { recursive: true });
+    cpSync(join(rendering.directory, 'docker'), join(from, 'docker'), { recursive: true });
     writeFileSync(join(from, 'docker', '.env'), 'never sent');
     writeFileSync(join(from, 'docker', 'terraform.tfstate'), 'never sent');
     expect((await push({ from, dryRun: true })).code).toBe(0);
@@ -581,7 +557,21 @@ describe('The real command', () => {
     const command = join(import.meta.dirname, '../../scripts/outrigger.mjs');
     const child = spawn(
       process.execPath,
-      [command, 'template', 'push', 'docker', '--vars-file', file, '--service', test.url, '-o', 'json'],
+      [
+        command,
+        'template',
+        'push',
+        'docker',
+        '--vars-file',
+        file,
+        '--service',
+        test.url,
+        '--from',
+        rendering.directory,
+        '--force',
+        '-o',
+        'json',
+      ],
       {
         cwd: folder,
         env: {

@@ -1,12 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { templates } from '../../stacks/templates.ts';
-import { run } from '../support/terraform/terraform.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const readme = (name: string): string => readFileSync(join(root, 'templates', name, 'README.md'), 'utf8');
@@ -33,22 +30,4 @@ describe('stacks/templates.ts', () => {
       expect(body).not.toContain('```hcl');
     },
   );
-});
-
-describe('stacks/main.ts', () => {
-  it('holds no template, so cdktf deploy can never apply one, and says so', async () => {
-    const outdir = mkdtempSync(join(tmpdir(), 'outrigger-cdktf-'));
-    try {
-      const finished = await run('node', ['--import', 'tsx', 'stacks/main.ts'], {
-        cwd: root,
-        environment: { CDKTF_OUTDIR: outdir },
-      });
-
-      expect(finished.code).toBe(0);
-      expect(finished.stderr).toContain('nothing to deploy with cdktf yet');
-      expect(JSON.parse(readFileSync(join(outdir, 'manifest.json'), 'utf8'))).toMatchObject({ stacks: {} });
-    } finally {
-      rmSync(outdir, { recursive: true, force: true });
-    }
-  });
 });

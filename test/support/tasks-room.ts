@@ -18,6 +18,7 @@ import { makeLeaseHandlers } from '../../service/tasks/leases.ts';
 import { checkWork, submitTask, taskBody } from '../../service/tasks/submit-task.ts';
 import { lockTask, readTask } from '../../service/tasks/task-store.ts';
 import type { TaskRecord } from '../../service/tasks/task.ts';
+import type { WorkLimits } from '../../service/tasks/work-bounds.ts';
 import { makeTestClock, type TestClock } from './clock.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 
@@ -35,6 +36,8 @@ export interface TasksRoom {
   readonly bridge: BridgeIdentity;
   /** What Coder says when a turn asks whether the workspace runs. */
   workspaceIs: 'running' | 'starting' | 'unreachable' | { refused: string };
+  /** What the workspace allows when a bridge asks for work; null while Coder does not say. */
+  limits: WorkLimits | null;
   /** A newer registration of the same workspace. */
   registerAgain(): Promise<void>;
   /** As if the process had just started. */
@@ -132,7 +135,16 @@ export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Pr
           : Promise.resolve(room.workspaceIs),
     },
   };
-  const handlers = makeLeaseHandlers({ database, engine, audit, approvals, gateway, clock });
+  const handlers = makeLeaseHandlers({
+    database,
+    engine,
+    audit,
+    approvals,
+    gateway,
+    clock,
+    log: silentLogger,
+    limitsOf: () => (room.limits ? Promise.resolve(room.limits) : Promise.reject(new Error('Coder is away'))),
+  });
   const bounds = {
     registry: makeRegistry(),
     defaultModel: 'scripted/test',
@@ -151,6 +163,7 @@ export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Pr
     transition: 'start',
     jobStatus: 'succeeded',
     buildId: randomUUID(),
+    templateVersionId: randomUUID(),
     agents: [],
   });
 
@@ -163,6 +176,7 @@ export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Pr
     admission,
     bridge,
     workspaceIs: 'running',
+    limits: bounds,
     async submit(change = {}, workspaceId = bridge.workspaceId) {
       const body = taskBody.parse({
         type: 'opencode',

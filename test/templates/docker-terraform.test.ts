@@ -54,7 +54,7 @@ withTerraform('K-04 templates/docker/main.tf under real Terraform', () => {
         await planOf('main.tf.json', JSON.stringify(dockerJson), environment),
         await planOf('main.tf', dockerHcl, environment),
       ],
-      chosen({ git_repository: 'https://git.example.com/team/project.git', memory: '6', cpu: '3' }),
+      chosen({ git_repository: 'https://git.example.com/team/project.git', memory: '6144', cpu: '3' }),
     );
 
     expect(comparable(fromHcl)).toEqual(comparable(fromJson));
@@ -71,11 +71,11 @@ withTerraform('K-04 templates/docker/main.tf under real Terraform', () => {
     const types = (plan.planned_values.root_module.resources ?? []).map(({ type }) => type);
     expect(types).not.toContain('docker_container');
     expect(types).not.toContain('docker_network');
-    expect(types.filter((type) => type === 'docker_volume')).toHaveLength(5);
+    expect(types.filter((type) => type === 'docker_volume')).toHaveLength(7);
   });
 
   it('bounds every size by the variables of the admin', async () => {
-    const small = { ...variables, max_cpu: 1, max_memory_gib: 2 };
+    const small = { ...variables, max_cpu: 1, max_memory_mb: 2048 };
     const plan = await withFakeProviders(
       allFakes,
       async (environment) => await planOf('main.tf', committed, environment, small),
@@ -165,7 +165,7 @@ withRealCoder('K-04 templates/docker/main.tf under the real coder provider', () 
     expect(planned(fromHcl, 'docker_container.worker[0]')).toMatchObject({
       name: 'coder-ada-blue-whale',
       image: variables.executor_images[0],
-      memory: 4096,
+      memory: 2048,
     });
     expect(planned(fromHcl, 'docker_volume.home')).toMatchObject({ name: `coder-${workspace.id}-home` });
     expect(comparable(fromHcl)).toEqual(comparable(fromJson));
@@ -178,11 +178,13 @@ withRealCoder('K-04 templates/docker/main.tf under the real coder provider', () 
     ['git_ref', '$(id)', 'Give a branch, tag or commit'],
     ['permission_profile', 'trusted', 'Value must be a valid option'],
     ['executor_image', 'debian:12', 'Value must be a valid option'],
-    ['memory', '64', 'more than the maximum 16'],
-    ['cpu', '0', 'less than the minimum 1'],
+    ['memory', '65536', 'from 512 to 16384'],
+    ['cpu', '0', 'from 1 to 8'],
   ])('refuses %s = %s', async (name, value, message) => {
-    const parameter = `CODER_PARAMETER_${createHash('sha256').update(name).digest('hex')}`;
-    const coder = { TF_CLI_CONFIG_FILE: await realCoderProvider(), [parameter]: value };
+    const typed = (one: string): string => `CODER_PARAMETER_${createHash('sha256').update(one).digest('hex')}`;
+    // A branch is asked for only where there is a repository.
+    const repository = { [typed('git_repository')]: 'https://git.example.com/team/project.git' };
+    const coder = { TF_CLI_CONFIG_FILE: await realCoderProvider(), ...repository, [typed(name)]: value };
 
     const failure = await withFakeProviders(
       { 'kreuzwerker/docker': dockerFake },

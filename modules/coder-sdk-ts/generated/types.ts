@@ -171,6 +171,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/workspacebuilds/{workspacebuild}/parameters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workspacebuild: string;
+            };
+            cookie?: never;
+        };
+        /** What the owner chose for this build; parameters the template does not have are left out. */
+        get: operations["workspaceBuildParameters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/authcheck": {
         parameters: {
             query?: never;
@@ -205,6 +224,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/files/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file: string;
+            };
+            cookie?: never;
+        };
+        /** The bytes of an uploaded archive, as tar; 404 for who may not read it. 12 a minute. */
+        get: operations["downloadFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/organizations/{organization}/templateversions": {
         parameters: {
             query?: never;
@@ -230,12 +268,105 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                templateversion: string;
+                templateversion: components["parameters"]["templateversion"];
             };
             cookie?: never;
         };
         /** A version with the state of its import job. */
         get: operations["templateVersion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/templateversions/{templateversion}/variables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                templateversion: string;
+            };
+            cookie?: never;
+        };
+        /** What the admin set for a version. 403 while its import runs. */
+        get: operations["templateVersionVariables"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/templateversions/{templateversion}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                templateversion: components["parameters"]["templateversion"];
+            };
+            cookie?: never;
+        };
+        /** What the import said so far, after the line with this id. */
+        get: operations["templateVersionLogs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/templateversions/{templateversion}/presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                templateversion: components["parameters"]["templateversion"];
+            };
+            cookie?: never;
+        };
+        /** Its presets; null where it has none, or is not imported yet. */
+        get: operations["templateVersionPresets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/templateversions/{templateversion}/dynamic-parameters/evaluate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                templateversion: components["parameters"]["templateversion"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The parameter form as this owner would see it with these inputs. 425 while the import runs. */
+        post: operations["evaluateForm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Templates of every organization that the caller may read, filtered by `q`. */
+        get: operations["templates"];
         put?: never;
         post?: never;
         delete?: never;
@@ -427,6 +558,8 @@ export interface components {
             id: string;
             /** @description pending, running, succeeded, canceling, canceled, failed, unknown */
             status: string;
+            /** @description The archive it works on. */
+            file_id?: string | null;
             error?: string | null;
             /** @description REQUIRED_TEMPLATE_VARIABLES, INSUFFICIENT_QUOTA */
             error_code?: string | null;
@@ -532,6 +665,66 @@ export interface components {
             archived?: boolean | null;
             job: components["schemas"]["ProvisionerJob"];
         };
+        TemplateVersionVariable: {
+            name: string;
+            description?: string | null;
+            /** @description Terraform type, such as list(string). */
+            type?: string | null;
+            /** @description Text for a string, otherwise JSON or HCL as it was given; `*redacted*` where sensitive. */
+            value: string;
+            default_value?: string | null;
+            required?: boolean | null;
+            sensitive: boolean;
+        };
+        JobLog: {
+            id: number;
+            /** @description trace, debug, info, warn, error */
+            log_level?: string | null;
+            stage?: string | null;
+            /** @description Empty where a stage begins; may hold several lines. */
+            output: string;
+        };
+        /** @description With capitalised keys, as Coder sends them. */
+        Preset: {
+            /** Format: uuid */
+            ID: string;
+            Name: string;
+            Default?: boolean | null;
+            Parameters?: {
+                Name: string;
+                Value: string;
+            }[] | null;
+        };
+        EvaluateFormRequest: {
+            id?: number;
+            inputs: {
+                [key: string]: string;
+            };
+            /**
+             * Format: uuid
+             * @description Without it the answer is an error.
+             */
+            owner_id: string;
+        };
+        Diagnostic: {
+            /** @description error, warning */
+            severity: string;
+            summary: string;
+            detail?: string | null;
+        };
+        FormParameter: {
+            name: string;
+            form_type?: string | null;
+            value?: {
+                value?: string | null;
+                valid?: boolean | null;
+            } | null;
+            diagnostics?: components["schemas"]["Diagnostic"][] | null;
+        };
+        Form: {
+            diagnostics?: components["schemas"]["Diagnostic"][] | null;
+            parameters?: components["schemas"]["FormParameter"][] | null;
+        };
         CreateTemplateRequest: {
             name: string;
             /** Format: uuid */
@@ -604,6 +797,7 @@ export interface components {
         organization: string;
         workspace: string;
         template: string;
+        templateversion: string;
         includeDeleted: boolean;
     };
     requestBodies: never;
@@ -832,6 +1026,29 @@ export interface operations {
             default: components["responses"]["Refused"];
         };
     };
+    workspaceBuildParameters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                workspacebuild: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedValue"][] | null;
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
     authCheck: {
         parameters: {
             query?: never;
@@ -892,6 +1109,29 @@ export interface operations {
             default: components["responses"]["Refused"];
         };
     };
+    downloadFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the archive */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
     createTemplateVersion: {
         parameters: {
             query?: never;
@@ -925,7 +1165,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                templateversion: string;
+                templateversion: components["parameters"]["templateversion"];
             };
             cookie?: never;
         };
@@ -938,6 +1178,128 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TemplateVersion"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    templateVersionVariables: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                templateversion: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateVersionVariable"][] | null;
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    templateVersionLogs: {
+        parameters: {
+            query?: {
+                after?: number;
+            };
+            header?: never;
+            path: {
+                templateversion: components["parameters"]["templateversion"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobLog"][] | null;
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    templateVersionPresets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                templateversion: components["parameters"]["templateversion"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preset"][] | null;
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    evaluateForm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                templateversion: components["parameters"]["templateversion"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvaluateFormRequest"];
+            };
+        };
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Form"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    templates: {
+        parameters: {
+            query?: {
+                /** @description Terms such as `exact_name:docker`. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"][] | null;
                 };
             };
             default: components["responses"]["Refused"];

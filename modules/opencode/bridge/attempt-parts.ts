@@ -2,6 +2,7 @@ import type { Lease } from '../../contract.ts';
 import type { Asks } from './asks.ts';
 import type { Progress } from './attempt-evidence.ts';
 import type { EndSwitch } from './ending.ts';
+import type { Git } from './git.ts';
 import type { Log } from './log.ts';
 import type { AttemptOutbox } from './outbox.ts';
 import type { SweepResult } from './process-tree.ts';
@@ -22,6 +23,8 @@ export interface AttemptParts {
   readonly bundle: string;
   /** Told of each runner, so that what an orphaned one leaves can be told from what the others run. */
   readonly runners: Set<number>;
+  /** The bridge's own git, which also works when the runner of the attempt is gone. */
+  readonly git: Git;
   readonly sweepOrphans: (termMs: number) => Promise<SweepResult>;
   /** One at a time: two worktrees of one repository must not be made at once. */
   readonly alone: <Value>(work: () => Promise<Value>) => Promise<Value>;

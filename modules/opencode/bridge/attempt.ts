@@ -12,12 +12,14 @@ import {
 import { makeAsks } from './asks.ts';
 import { evidenceOf, failureOf, noProgress } from './attempt-evidence.ts';
 import type { AttemptParts, Story } from './attempt-parts.ts';
+import { saveCheckpoint } from './checkpoint.ts';
 import { commitWork } from './commit.ts';
 import { converse } from './converse.ts';
 import { endHarness } from './end-harness.ts';
 import { makeEndSwitch, type Ending } from './ending.ts';
 import { globalConfigText, makeGit, type Git } from './git.ts';
 import { taskDirectories } from './harness-config.ts';
+import { nixEnvironment } from './harness-nix.ts';
 import { textOf } from './log.ts';
 import { startRunner, type Runner } from './runner-client.ts';
 import { writeTaskFiles } from './task-file.ts';
@@ -92,9 +94,11 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
 const harnessGone = { state: 'finishing', port: null } as const;
 
 async function work(story: Story): Promise<void> {
-  const { parts, lease, progress, asks } = story;
+  const { parts, progress, asks } = story;
+  let { lease } = story;
   const { settings } = parts;
-  const path = `${settings.toolsDir}:${settings.inherited['PATH'] ?? '/usr/local/bin:/usr/bin:/bin'}`;
+  const imagePath = settings.inherited['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
+  const path = `${settings.toolsDir}:${imagePath}`;
   const directories = taskDirectories(settings.agentDir, lease.task_id);
   parts.keepSecret(lease.task_token);
   writeTaskFiles(settings.workspaceDir, lease);
@@ -120,7 +124,15 @@ async function work(story: Story): Promise<void> {
   );
   progress.workTree = workTree;
 
-  progress.lastMessage = await converse(story, runner, workTree, path);
+  const nix = await nixEnvironment({
+    nixDir: settings.nixDir,
+    signal: story.endSwitch.signal,
+    onWait: () => parts.outbox.event('bridge.notice', { notice: 'Waiting for the tools of workspace.nix.' }),
+  });
+  const toolPath = [settings.toolsDir, ...nix.path, imagePath].join(':');
+  lease = { ...lease, environment: { ...nix.variables, ...lease.environment } };
+
+  progress.lastMessage = await converse({ ...story, lease }, runner, workTree, toolPath);
   parts.status.tell(harnessGone);
   await endHarness(progress, { termMs: timing.stopTermMs, sweepOrphans: parts.sweepOrphans });
   progress.harnessEnded = true;
@@ -142,7 +154,7 @@ async function work(story: Story): Promise<void> {
     emit: parts.outbox.event,
     workTree,
     work: progress.work,
-    path,
+    path: toolPath,
     taskDir: directories.root,
   });
 }
@@ -159,26 +171,55 @@ function prepareGit(runner: Runner, path: string, taskDir: string): Git {
 const graceMs = 5_000;
 const tickMs = 500;
 
-function watchLimits({ lease, asks, endSwitch }: Story): NodeJS.Timeout {
+function watchLimits({ parts, lease, asks, endSwitch }: Story): NodeJS.Timeout {
   let activeMs = 0;
   let last = performance.now();
   return setInterval(() => {
     const now = performance.now();
     if (asks.openCount === 0) activeMs += now - last;
     last = now;
+    parts.status.tell({ waits: asks.openCount > 0 });
     if (activeMs > lease.timeout_ms + graceMs)
       endSwitch.request({ kind: 'limit', reason: 'Timeout', message: 'The task ran out of time.' });
   }, tickMs);
 }
 
-async function endEverything({ progress, parts, endSwitch }: Story): Promise<StopReceipt> {
-  parts.status.tell(harnessGone);
-  const termMs = endSwitch.ending?.kind === 'fence' ? 500 : timing.stopTermMs;
-  const ended = await endHarness(progress, {
-    termMs,
-    abortMs: endSwitch.ending ? timing.stopAbortMs : 0,
-    sweepOrphans: parts.sweepOrphans,
-  });
+/** How gently an attempt is ended, by who asks; a container that stops has 30 s for all of it. */
+const patience: Readonly<Record<Ending['kind'], { readonly abortMs: number; readonly termMs: number }>> = {
+  stop: { abortMs: timing.stopAbortMs, termMs: timing.stopTermMs },
+  limit: { abortMs: timing.stopAbortMs, termMs: timing.stopTermMs },
+  fence: { abortMs: timing.stopAbortMs, termMs: 500 },
+  shutdown: { abortMs: 2_000, termMs: 2_000 },
+};
+
+async function endEverything(story: Story): Promise<StopReceipt> {
+  const { progress, parts, endSwitch } = story;
+  parts.status.tell({ ...harnessGone, waits: false });
+  const { abortMs, termMs } = endSwitch.ending
+    ? patience[endSwitch.ending.kind]
+    : { abortMs: 0, termMs: timing.stopTermMs };
+  const ended = await endHarness(progress, { termMs, abortMs, sweepOrphans: parts.sweepOrphans });
+  // Only now, because nothing writes to the work tree any more.
+  if (endSwitch.ending?.kind === 'shutdown') await checkpoint(story);
   await progress.runner?.close();
   return { stopped_at: parts.now().toISOString(), ...ended };
+}
+
+/** The container may be gone for good after this, or its disk be copied without the work tree. */
+async function checkpoint({ parts, lease, progress }: Story): Promise<void> {
+  const { workTree } = progress;
+  if (!workTree) return;
+  const taskDir = taskDirectories(parts.settings.agentDir, lease.task_id).root;
+  const ref = { task_id: lease.task_id, attempt: lease.attempt };
+  try {
+    const saved = await saveCheckpoint({ git: parts.git, workTree, lease, taskDir });
+    if (!saved) return;
+    parts.log('info', 'unfinished work saved', { ...ref, ...saved });
+    parts.outbox.event('bridge.notice', { notice: 'Unfinished work was saved.', ...saved });
+  } catch (error) {
+    parts.log('error', 'unfinished work could not be saved; it is still in its work tree', {
+      ...ref,
+      error: textOf(error),
+    });
+  }
 }

@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import type { AttemptRef, Lease, StopReceipt } from '../../contract.ts';
 import { startAttempt, type Attempt } from './attempt.ts';
 import type { AttemptParts } from './attempt-parts.ts';
+import { keepGitFacts } from './git-facts.ts';
+import { makeIde } from './ide.ts';
 import { openLink, type Commands, type Link } from './link.ts';
 import { textOf, type SecretKeeper } from './log.ts';
 import { keyOf, makeOutbox } from './outbox.ts';
+import { makeOwnGit } from './own-git.ts';
 import { outboxKey } from './stored-results.ts';
 import { sweep } from './process-tree.ts';
 import { makeRegistrar } from './register.ts';
@@ -14,6 +17,7 @@ import { makeSender } from './sender.ts';
 import type { BridgeSettings } from './settings.ts';
 import type { StatusFile } from './status-file.ts';
 import type { System } from './system.ts';
+import { watchWorker } from './worker-ready.ts';
 
 export interface BridgeParts {
   readonly settings: BridgeSettings;
@@ -81,6 +85,10 @@ export function startBridge(parts: BridgeParts): Bridge {
       const running = attempts.get(keyOf({ task_id, attempt }));
       return { applied: running ? await running.decide(ask_id, decision, message) : false };
     },
+    ide: ({ enabled }) => {
+      if (typeof enabled !== 'boolean') return Promise.reject(new Error('ide: enabled must be true or false.'));
+      return Promise.resolve({ ide: ide.wish(enabled) });
+    },
     wake: () => {
       void askForWork();
       return Promise.resolve({});
@@ -102,13 +110,30 @@ export function startBridge(parts: BridgeParts): Bridge {
     onSuperseded: () => void endAll('fence').then(superseded),
   });
   const sender = makeSender({ outbox, link, log, checkFence: beat });
+  const ide = makeIde({
+    directory: settings.runDir,
+    log,
+    onChange: () => {
+      if (link.isOpen()) void beat();
+    },
+  });
+  const path = settings.inherited['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
+  const git = makeOwnGit({ agentDir: settings.agentDir, path, spared: runners, log });
+  const gitFacts = keepGitFacts({ ...settings, git, log, tell: parts.statusFile.tellGit });
+  const worker = watchWorker({
+    isAwaited: settings.awaitsWorker,
+    directory: settings.runDir,
+    log,
+    onReady: () => void askForWork(),
+    nowMs: () => performance.now(),
+  });
   outbox.onChange(() => sender.kick());
 
   async function beat(): Promise<void> {
     const held = holding();
     try {
       const status = attempts.size > 0 ? `running ${attempts.size}` : 'idle';
-      const answer = await link.request('heartbeat', { holding: held, status });
+      const answer = await link.request('heartbeat', { holding: held, status, ide: ide.report() });
       if (!answer.success) return log('warn', 'the service refused a heartbeat', { error: answer.error });
       if (answer.data.token) registrar.renew(answer.data.token);
       await Promise.all(answer.data.fenced.map(fence));
@@ -128,7 +153,7 @@ export function startBridge(parts: BridgeParts): Bridge {
   }
 
   async function askForWork(): Promise<void> {
-    if (isLeasing || isEnding) return;
+    if (isLeasing || isEnding || !worker.isReady()) return;
     isLeasing = true;
     try {
       while (link.isOpen() && !isEnding && attempts.size < settings.slots) {
@@ -163,6 +188,7 @@ export function startBridge(parts: BridgeParts): Bridge {
     void attempt.done.then(() => {
       attempts.delete(key);
       status.close();
+      gitFacts.refresh();
       log('info', 'attempt over', attempt.ref);
       sender.kick();
       void askForWork();
@@ -178,6 +204,7 @@ export function startBridge(parts: BridgeParts): Bridge {
     execPath: parts.execPath,
     bundle: parts.bundle,
     runners,
+    git,
     sweepOrphans: (termMs) =>
       sweep({ rootPid: process.pid, termMs, except: runners, reap: (pid) => parts.system?.reap(pid) }),
     alone: (work) => {
@@ -192,6 +219,7 @@ export function startBridge(parts: BridgeParts): Bridge {
 
   let pulse: NodeJS.Timeout | undefined;
   link.onOpen(() => {
+    if (worker.isReady()) log('info', 'ready for work', { free: settings.slots - attempts.size });
     schedulePulse();
     void beat().then(() => {
       sender.kick();
@@ -217,6 +245,9 @@ export function startBridge(parts: BridgeParts): Bridge {
       while (outbox.entries.size > 0 && link.isOpen() && performance.now() < deadline)
         await new Promise((resolve) => setTimeout(resolve, 50));
       clearTimeout(pulse);
+      gitFacts.end();
+      ide.end();
+      worker.end();
       registrar.end();
       link.close();
       await parts.relay.close();

@@ -20,6 +20,7 @@ else await runBridge();
 
 async function runBridge(): Promise<void> {
   const { log } = keeper;
+  log('info', 'bridge starting');
   // First of all: from here on no process of the same uid can read what we were started with.
   const system = await openSystem();
   const isUndumpable = system?.setUndumpable() ?? false;
@@ -38,6 +39,8 @@ async function runBridge(): Promise<void> {
   const statusFile = makeStatusFile(settings.runDir, log);
   const forgotten = forgetOldTasks(settings.agentDir, now());
   if (forgotten.length > 0) log('info', 'old tasks forgotten', { count: forgotten.length });
+  const version = harnessVersion(settings);
+  log('info', 'OpenCode found', { version });
   const relay = await startRelay({ serviceUrl: settings.url, port: settings.relayPort, log });
   log('info', 'bridge started', {
     relay_port: relay.port,
@@ -50,7 +53,7 @@ async function runBridge(): Promise<void> {
     relay,
     statusFile,
     system,
-    harnessVersion: harnessVersion(settings),
+    harnessVersion: version,
     execPath: process.execPath,
     bundle: fileURLToPath(import.meta.url),
     now,
@@ -63,8 +66,8 @@ async function runBridge(): Promise<void> {
     await bridge.end();
     process.exit(0);
   };
-  process.on('SIGTERM', () => void end('SIGTERM'));
-  process.on('SIGINT', () => void end('SIGINT'));
+  // Coder's agent ends its scripts, and in process mode the bridge with them, by SIGHUP.
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => void end(name));
   process.on('unhandledRejection', (error) => log('error', 'an error reached nobody', { error: textOf(error) }));
   await bridge.superseded;
   await end('superseded');

@@ -6,6 +6,10 @@ export interface GitOptions {
   /** Author and committer. */
   readonly identity?: { readonly name: string; readonly email: string };
   readonly maxBytes?: number;
+  /** @default 120000 */
+  readonly timeoutMs?: number;
+  /** Another index than the work tree's own. */
+  readonly index?: string;
 }
 
 /** Runs git and answers its exit code and output; never throws for a non-zero exit. */
@@ -79,9 +83,13 @@ export function makeGit({ exec, path, home, globalConfig }: GitParts): Git {
   ): Promise<ExecResult> =>
     exec({
       argv: ['git', '--no-pager', ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]), ...args],
-      environment: { ...environment, ...identityVariables(options.identity) },
+      environment: {
+        ...environment,
+        ...identityVariables(options.identity),
+        ...(options.index === undefined ? {} : { GIT_INDEX_FILE: options.index }),
+      },
       directory: options.directory,
-      timeout_ms: gitTimeoutMs,
+      timeout_ms: options.timeoutMs ?? gitTimeoutMs,
       max_bytes: options.maxBytes ?? maxBytesDefault,
       ...(options.input === undefined ? {} : { input: options.input }),
     });

@@ -9,7 +9,7 @@ export type PermissionMap = Readonly<Record<string, PermissionAction | Readonly<
  * The harness matches paths relative to the work tree, and its `*` crosses `/`; both forms are needed to
  * meet the file at the root and anywhere below.
  */
-const dangerous = ['.git', '.git/**', '.opencode/**', '.envrc', '.vscode/**', '.ambient/**'];
+const dangerous = ['.git', '.git/**', '.opencode/**', '.envrc', '.vscode/**', '.ambient/**', '.mcp.json'];
 const atAnyDepth = dangerous.flatMap((pattern) => [pattern, `**/${pattern}`]);
 
 const asksFor = (patterns: readonly string[]): Record<string, PermissionAction> => ({

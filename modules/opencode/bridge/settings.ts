@@ -14,8 +14,12 @@ export interface BridgeSettings {
   readonly repositoryDir: string | null;
   readonly agentDir: string;
   readonly toolsDir: string;
+  /** Where the worker keeps Nix's store; null where the image has no Nix. */
+  readonly nixDir: string | null;
   /** Shared with the worker, which reads `status.json` there. */
   readonly runDir: string;
+  /** Whether the first work waits for the worker to have started. */
+  readonly awaitsWorker: boolean;
   /** Loopback port of the relay; 0 picks a free one. */
   readonly relayPort: number;
   /** Model calls after which an attempt is ended. */
@@ -29,8 +33,12 @@ export class SettingsError extends Error {}
 /** A turn of real work takes tens of calls, rarely hundreds; a loop reaches 250 in a minute. */
 const callLimitDefault = 1_000;
 
-/** Ours, Coder's and the harness's own switches never reach a tool, nor do the runtime's. */
-const withheld = /^(OUTRIGGER_|CODER_AGENT_|CODER_SESSION_|OPENCODE|BUN_|NODE_OPTIONS$|XDG_|HOME$|TMPDIR$)/;
+/**
+ * Ours, Coder's and the harness's own switches never reach a tool, nor do the runtime's, nor, where the bridge is a
+ * process of the worker, the ways in which Coder's agent lends the person's git credentials and keys.
+ */
+const withheld =
+  /^(OUTRIGGER_|CODER_|OPENCODE|BUN_|NODE_OPTIONS$|XDG_|HOME$|TMPDIR$|GIT_ASKPASS$|GIT_SSH|SSH_|VSCODE_)/;
 
 /**
  * Reads the bridge's environment and removes what is secret in it, so that no child can inherit it.
@@ -51,6 +59,11 @@ export function takeSettings(environment: Record<string, string | undefined>): B
     problems.push(`${name} must be a whole number from ${min} to ${max}`);
     return fallback;
   };
+  const flag = (name: string): boolean => {
+    const text = environment[name]?.trim() ?? '';
+    if (!['', 'true', 'false'].includes(text)) problems.push(`${name} must be true or false`);
+    return text === 'true';
+  };
   const optional = (name: string): string | null => environment[name]?.trim() || null;
   const url = required(bridgeEnvironment.url);
   if (url !== '' && !isHttpUrl(url)) problems.push(`${bridgeEnvironment.url} must be an http or https address`);
@@ -67,7 +80,9 @@ export function takeSettings(environment: Record<string, string | undefined>): B
     repositoryDir: optional(bridgeEnvironment.repositoryDir),
     agentDir: optional(bridgeEnvironment.agentDir) ?? paths.agent,
     toolsDir: optional(bridgeEnvironment.toolsDir) ?? paths.tools,
+    nixDir: optional(bridgeEnvironment.nixDir),
     runDir: optional(bridgeEnvironment.runDir) ?? paths.run,
+    awaitsWorker: flag(bridgeEnvironment.awaitWorker),
     relayPort: whole(bridgeEnvironment.port, ports.bridge, 0, 65_535),
     callLimit: whole(bridgeEnvironment.callLimit, callLimitDefault, 1, 1_000_000),
     inherited: inheritable(environment),

@@ -1,51 +1,74 @@
-import { closeSync, fchmodSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AttemptRef } from '../../contract.ts';
+import { runFiles, type AttemptRef, type GitFacts, type Status, type StatusState } from '../../contract.ts';
 import { textOf, type Log } from './log.ts';
+import { replaceRunFile } from './run-file.ts';
 
-/** `running` is the only state in which a session can be joined. */
-export type StatusState = 'idle' | 'starting' | 'running' | 'finishing';
+export type { Status, StatusState } from '../../contract.ts';
 
-/** What `status.json` holds: ids, numbers and one word, because everybody in the workspace can read it. */
-export interface Status {
+export interface AttemptFacts {
   readonly state: StatusState;
-  readonly task_id: string | null;
-  readonly attempt: number | null;
-  /** Port of the harness on 127.0.0.1. */
   readonly port: number | null;
   readonly session_id: string | null;
+  /** True while a question of the attempt waits for a person. */
+  readonly waits: boolean;
 }
 
 export interface AttemptStatus {
-  tell(facts: Partial<Omit<Status, 'task_id' | 'attempt'>>): void;
+  tell(facts: Partial<AttemptFacts>): void;
   /** The attempt is over. */
   close(): void;
 }
 
 export interface StatusFile {
   open(ref: AttemptRef): AttemptStatus;
+  /** Null where there is no repository. */
+  tellGit(facts: GitFacts | null): void;
 }
 
-const idle: Status = { state: 'idle', task_id: null, attempt: null, port: null, session_id: null };
+const doings: Readonly<Record<StatusState, string>> = {
+  idle: 'Waiting for work',
+  starting: 'Starting OpenCode',
+  running: 'Working on a task',
+  finishing: 'Committing and checking the work',
+};
+const doingWhileAsking = 'Waiting for a decision';
+
+type Entry = AttemptRef & AttemptFacts;
+
+const idle: Status = {
+  state: 'idle',
+  task_id: null,
+  attempt: null,
+  port: null,
+  session_id: null,
+  doing: doings.idle,
+};
+
+const present = ({ task_id, attempt, state, port, session_id, waits }: Entry): Status => ({
+  state,
+  task_id,
+  attempt,
+  port,
+  session_id,
+  doing: waits ? doingWhileAsking : doings[state],
+});
 
 /**
  * Tells the workspace what runs, in `status.json` of this directory: the newest attempt, or `idle`.
  *
  * Start    written at once, so that what a killed bridge left does not stay.
  * Errors   none: a directory that is missing or cannot be written is logged once.
- * Safety   replaced whole, mode 0644; a link that somebody put in its place is not followed.
  */
 export function makeStatusFile(directory: string, log: Log): StatusFile {
-  const file = join(directory, 'status.json');
-  const next = `${file}.next`;
-  const open = new Map<symbol, Status>();
+  const file = join(directory, runFiles.status);
+  const open = new Map<symbol, Entry>();
+  let git: GitFacts | null = null;
   let isBroken = false;
 
   function write(): void {
+    const newest = [...open.values()].at(-1);
     try {
-      rmSync(next, { recursive: true, force: true });
-      writeReadable(next, `${JSON.stringify([...open.values()].at(-1) ?? idle)}\n`);
-      renameSync(next, file);
+      replaceRunFile(file, { ...(newest ? present(newest) : idle), ...(git ? { git } : {}) });
       isBroken = false;
     } catch (error) {
       if (isBroken) return;
@@ -58,14 +81,16 @@ export function makeStatusFile(directory: string, log: Log): StatusFile {
   return {
     open(ref) {
       const key = Symbol('attempt');
-      let status: Status = { ...idle, state: 'starting', task_id: ref.task_id, attempt: ref.attempt };
-      open.set(key, status);
+      let entry: Entry = { ...ref, state: 'starting', port: null, session_id: null, waits: false };
+      open.set(key, entry);
       write();
       return {
         tell(facts) {
           if (!open.has(key)) return;
-          status = { ...status, ...facts };
-          open.set(key, status);
+          const before = JSON.stringify(entry);
+          entry = { ...entry, ...facts };
+          if (JSON.stringify(entry) === before) return;
+          open.set(key, entry);
           write();
         },
         close() {
@@ -73,16 +98,10 @@ export function makeStatusFile(directory: string, log: Log): StatusFile {
         },
       };
     },
+    tellGit(facts) {
+      if (JSON.stringify(facts) === JSON.stringify(git)) return;
+      git = facts;
+      write();
+    },
   };
-}
-
-/** Whatever the umask is, the worker's user can read it. */
-function writeReadable(file: string, text: string): void {
-  const descriptor = openSync(file, 'wx', 0o644);
-  try {
-    fchmodSync(descriptor, 0o644);
-    writeSync(descriptor, text);
-  } finally {
-    closeSync(descriptor);
-  }
 }

@@ -61,7 +61,7 @@ export function removeVerifyPlaces(taskDir: string): void {
 }
 
 /** Package managers leave directories that cannot be written; what still resists must not cost the evidence. */
-function removeQuietly(path: string): void {
+export function removeQuietly(path: string): void {
   const remove = (): void => rmSync(path, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
   try {
     remove();

@@ -54,10 +54,12 @@ describe('K-02 the client', () => {
     expect((await sent(client.getWorkspace(workspace.id))).name).toBe('dev');
     const build = await sent(client.createBuild(workspace.id, { transition: 'start' }));
     expect((await sent(client.getBuild(build.id))).status).toBe('running');
+    expect(await sent(client.getBuildParameters(build.id))).toEqual([]);
     expect(
       await sent(client.authCheck({ a: { object: { resource_type: 'user', owner_id: 'me' }, action: 'read' } })),
     ).toEqual({ a: true });
     const file = await sent(admin.uploadFile(new TextEncoder().encode('not an archive')));
+    expect(new TextDecoder().decode(await sent(admin.downloadFile(file)))).toBe('not an archive');
     const made = await sent(
       admin.createTemplateVersion('default', {
         storage_method: 'file',
@@ -67,8 +69,15 @@ describe('K-02 the client', () => {
       }),
     );
     expect((await sent(admin.getTemplateVersion(made.id))).job.status).toBe('failed');
+    expect(await sent(admin.templateVersionVariables(made.id))).toEqual([]);
+    expect(await sent(admin.templateVersionPresets(made.id))).toEqual([]);
+    expect(Array.isArray(await sent(admin.templateVersionLogs(made.id)))).toBe(true);
+    expect(await sent(admin.evaluateForm(made.id, alice.id, {}))).toMatchObject({
+      diagnostics: [{ severity: 'warning', summary: expect.stringContaining('dynamic parameters') }],
+    });
     const template = await sent(admin.createTemplate('default', { name: 'mine', template_version_id: made.id }));
     expect((await sent(admin.getTemplateByName('default', 'mine'))).id).toBe(template.id);
+    expect((await sent(admin.listTemplates())).map(({ name }) => name)).toContain('mine');
     expect((await sent(admin.updateTemplate(template.id, { description: 'text' }))).description).toBe('text');
     const refused = await failureOf(() => sent(admin.activateTemplateVersion(template.id, made.id)));
     expect(refused.status).toBe(403);

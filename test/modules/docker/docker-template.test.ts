@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { bridgeEnvironment, names, paths } from '../../../modules/contract.ts';
+import { volumes } from '../../../modules/workspace/container.ts';
 import { dockerHcl, dockerJson } from '../../support/terraform/docker-template.ts';
 
 type Body = Readonly<Record<string, unknown>>;
@@ -32,7 +33,7 @@ describe('the containers of the docker template', () => {
 
   it('get OpenCode from the init container through a volume, in whatever executor image', () => {
     expect(container(init)).toMatchObject({ image: '${var.opencode_image}', must_run: false, attach: true });
-    expect(container(worker).image).toBe('${data.coder_parameter.executor_image.value}');
+    expect(container(worker).image).toBe('${local.executor_image}');
     expect(container(sidecar).image).toBe(container(worker).image);
     for (const name of [worker, sidecar]) expect(container(name).depends_on).toEqual([`docker_container.${init}`]);
   });
@@ -58,7 +59,9 @@ describe('the containers of the docker template', () => {
   });
 
   it.each(everyContainer)('P-86 %s does not restart by itself and goes when the workspace stops', (name) => {
-    expect(container(name)).toMatchObject({ restart: 'no', count: startCount });
+    const mode = name === sidecar ? '${local.agent_mode == "sidecar" ? data.coder_workspace.me.start_count : 0}' : null;
+
+    expect(container(name)).toMatchObject({ restart: 'no', count: mode ?? startCount });
   });
 
   it.each(everyContainer)('%s always has limits of CPU and memory, and no swap beyond', (name) => {
@@ -117,11 +120,8 @@ describe('the containers of the docker template', () => {
 
   it('begin PATH with /tools in worker and sidecar', () => {
     expect((resources.coder_agent?.main?.env as Body).PATH).toBe('/tools:$PATH');
-    expect(container(sidecar).entrypoint).toEqual([
-      'sh',
-      '-c',
-      'export PATH="/tools:$PATH"; exec /tools/opencode /tools/bridge.js',
-    ]);
+    expect(container(sidecar).entrypoint).toEqual(['/tools/enter', '/tools/opencode', '/tools/bridge.js']);
+    expect((container(worker).entrypoint as string[])[0]).toBe('/tools/enter');
     expect(environmentOf(sidecar)).toContain('BUN_BE_BUN=1');
   });
 });
@@ -130,8 +130,19 @@ describe('what worker and sidecar may see of each other', () => {
   const targets = (name: string) => mountsOf(name).map(({ target }) => target);
 
   it('is the workspace, the tools and /run/outrigger, but not the home folder or the sessions', () => {
-    expect(targets(worker).sort()).toEqual([paths.home, paths.run, paths.tools, paths.workspace].sort());
-    expect(targets(sidecar).sort()).toEqual([paths.run, paths.tools, paths.agent, paths.workspace].sort());
+    const shared = [paths.customCa, paths.run, paths.tools, paths.workspace, volumes.nix.path];
+
+    expect(targets(worker).sort()).toEqual([...shared, paths.home].sort());
+    expect(targets(sidecar).sort()).toEqual([...shared, paths.agent].sort());
+  });
+
+  it("is Nix's store for reading only, and where the image has none, nothing at /nix", () => {
+    const store = (name: string) => mountsOf(name).find(({ target }) => target === volumes.nix.path);
+
+    expect(store(worker)).toMatchObject({ volume_options: { no_copy: true } });
+    expect(store(worker)?.['read_only']).toBeUndefined();
+    expect(store(sidecar)).toMatchObject({ read_only: true });
+    expect(volumes.nix.path).toBe('${local.has_nix ? "/nix" : "/var/lib/outrigger-nix"}');
   });
 
   it('is bounded in memory for /run/outrigger', () => {
@@ -188,11 +199,15 @@ describe('what worker and sidecar may see of each other', () => {
     for (const name of [worker, sidecar]) expect(environmentOf(name)).toContain(key);
   });
 
-  it('is not the registration proof, which only the sidecar has', () => {
+  it('is not the registration proof, which only the bridge has', () => {
     const proof = environmentOf(sidecar).filter((line) => line.startsWith(`${bridgeEnvironment.proof}=`));
 
     expect(proof).toHaveLength(1);
-    expect(dockerHcl.split('var.outrigger_secret').length - 1).toBe(3 + 1);
+    expect(resources.coder_env?.['bridge-proof']).toMatchObject({
+      name: bridgeEnvironment.proof,
+      value: proof[0]?.slice(bridgeEnvironment.proof.length + 1),
+      count: '${local.agent_mode == "process" ? data.coder_workspace.me.start_count : 0}',
+    });
     for (const name of [worker, init, network])
       expect(JSON.stringify(container(name))).not.toContain('outrigger_secret');
   });
@@ -204,26 +219,43 @@ describe('what a person sees of a workspace', () => {
 
     expect(resources.coder_metadata?.worker?.resource_id).toBe('${docker_container.worker[0].id}');
     expect(Object.fromEntries(items.map(({ key, value }) => [key, value]))).toMatchObject({
-      image: '${data.coder_parameter.executor_image.value}',
-      cpu: '${data.coder_parameter.cpu.value} cores',
-      memory: '${data.coder_parameter.memory.value} GiB',
-      disk: 'not limited (Docker volumes have no size)',
+      image: '${local.executor_image}',
+      cpu: '${local.worker_cpu} cores',
+      memory: '${local.worker_memory_mb} MB',
+      disk: '${var.disk_quota ? "${data.coder_parameter.disk[0].value} GB" : "not limited"}',
     });
   });
 
-  it('is an app that joins the session, and no link to a page that is not there', () => {
-    expect(resources.coder_app).toMatchObject({ opencode: { slug: 'opencode', command: '/tools/attach' } });
-    expect(Object.keys(resources.coder_app ?? {})).toEqual(['opencode']);
+  it('is an app that joins the session, and an editor where the image holds one', () => {
+    expect(resources.coder_app).toMatchObject({
+      opencode: { slug: 'opencode', command: '/tools/enter /tools/attach' },
+    });
+    expect(Object.keys(resources.coder_app ?? {})).toEqual(['ide', 'opencode']);
   });
 
-  it('describes and orders every parameter, and lets each be changed later', () => {
+  it('K-41 is an editor named code-server, for its owner only, checked, on port 13337', () => {
+    const gate = 'http://127.0.0.1:13337/${sha256("ide:${coder_agent.main.token}")}';
+
+    expect(resources.coder_app?.ide).toMatchObject({
+      slug: 'ide',
+      display_name: 'code-server',
+      icon: '/icon/code.svg',
+      share: 'owner',
+      subdomain: '${var.wildcard_host}',
+      url: `${gate}/?folder=\${local.folder}`,
+      healthcheck: { url: `${gate}/healthz`, interval: 5, threshold: 6 },
+    });
+  });
+
+  it('describes and orders every parameter, and lets each but the size of the disk be changed later', () => {
     const parameters = Object.entries(data.coder_parameter as ByName);
 
-    expect(parameters.map(([, { order }]) => order).sort()).toEqual([1, 2, 3, 4, 5, 6]);
+    const orders = parameters.map(([, { order }]) => Number(order)).sort((one, other) => one - other);
+    expect(orders).toEqual(orders.map((_order, index) => index + 1));
     for (const [label, parameter] of parameters) {
       expect(parameter).toMatchObject({
         name: label,
-        mutable: true,
+        mutable: label !== 'disk',
         description: expect.any(String),
         icon: expect.any(String),
       });

@@ -1,19 +1,11 @@
 import { createHash } from 'node:crypto';
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { paths } from '../../../modules/contract.ts';
 import { run, type Finished } from '../../support/terraform/terraform.ts';
 
 const room = (name: string): string => fileURLToPath(new URL(`../../../modules/opencode/${name}`, import.meta.url));
@@ -27,59 +19,7 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-describe('opencode-init', () => {
-  const fill = async (): Promise<Finished> =>
-    await run('sh', [join(root, 'image', 'init.sh')], { environment: { TOOLS_DIR: join(root, 'tools') } });
-  const modeOf = (name: string): string => (statSync(join(root, 'tools', name)).mode & 0o777).toString(8);
-
-  beforeEach(() => {
-    for (const folder of ['image', 'tools']) mkdirSync(join(root, folder));
-    copyFileSync(room('init.sh'), join(root, 'image', 'init.sh'));
-    for (const name of ['opencode', 'rg', 'bridge.js', 'attach', 'version']) {
-      writeFileSync(join(root, 'image', name), `${name} 1\n`);
-    }
-  });
-
-  it('puts opencode, rg, the bridge and attach into TOOLS_DIR, and opencode where nobody can read it', async () => {
-    const finished = await fill();
-
-    expect(finished).toMatchObject({ code: 0, stderr: '' });
-    expect(readdirSync(join(root, 'tools')).sort()).toEqual(['.version', 'attach', 'bridge.js', 'opencode', 'rg']);
-    expect(modeOf('opencode')).toBe('111');
-    expect(modeOf('rg')).toBe('555');
-    expect(modeOf('attach')).toBe('555');
-    expect(modeOf('bridge.js')).toBe('444');
-  });
-
-  it('does nothing when the tools are those of its image', async () => {
-    await fill();
-    const before = statSync(join(root, 'tools', 'rg')).ino;
-
-    const finished = await fill();
-
-    expect(finished.stdout).toContain('is up to date');
-    expect(statSync(join(root, 'tools', 'rg')).ino).toBe(before);
-  });
-
-  it('replaces the tools of an older image, and what a start that was cut short left', async () => {
-    await fill();
-    writeFileSync(join(root, 'tools', '.new'), 'half');
-    writeFileSync(join(root, 'image', 'version'), 'version 2\n');
-    writeFileSync(join(root, 'image', 'bridge.js'), 'bridge 2\n');
-
-    await fill();
-
-    expect(readFileSync(join(root, 'tools', 'bridge.js'), 'utf8')).toBe('bridge 2\n');
-    expect(readdirSync(join(root, 'tools'))).not.toContain('.new');
-  });
-
-  it('fails, and marks nothing as filled, when the image lacks a tool', async () => {
-    rmSync(join(root, 'image', 'rg'));
-
-    expect((await fill()).code).not.toBe(0);
-    expect(readdirSync(join(root, 'tools'))).not.toContain('.version');
-  });
-
+describe('the OpenCode image', () => {
   it('takes OpenCode from the version that the lock file pins', () => {
     const require = createRequire(import.meta.url);
     const { optionalDependencies } = require('../../../package.json') as {
@@ -87,18 +27,21 @@ describe('opencode-init', () => {
     };
 
     expect(optionalDependencies['opencode-linux-x64']).toMatch(/^\d+\.\d+\.\d+$/);
-    expect(dockerfile).toContain('COPY node_modules/opencode-linux-${OPENCODE_PLATFORM}/bin/opencode');
-  });
-});
-
-describe('the OpenCode image', () => {
-  it('runs as 1000:0', () => {
-    expect(dockerfile).toMatch(/^USER 1000:0$/m);
-    expect(dockerfile).not.toMatch(/^USER (root|0)/m);
+    expect(dockerfile).toContain('package="/node_modules/opencode-linux-');
   });
 
-  it('publishes no port', () => {
-    expect(dockerfile).not.toContain('EXPOSE');
+  it('holds every file that its init puts into /tools, under its checksum', () => {
+    const put = [...readFileSync(room('init.sh'), 'utf8').matchAll(/^ *put (\S+) 0\d+$/gm)].map(([, name]) => name);
+    const checked = /sha256sum (.*) > version/.exec(dockerfile)?.[1]?.split(' ') ?? [];
+
+    expect(put.length).toBeGreaterThan(4);
+    expect([...checked].sort()).toEqual([...put].sort());
+  });
+
+  it('gives every folder that a volume is first mounted on to 1000:0', () => {
+    for (const path of [paths.tools, paths.workspace, paths.home, paths.agent, paths.customCa]) {
+      expect(dockerfile).toMatch(new RegExp(`chown 1000:0 .*${path}\\b`));
+    }
   });
 });
 

@@ -1,9 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { policyRules, refuseUnsafe } from '../../../modules/policy/refuse-unsafe.ts';
-
-const id = '${data.coder_workspace.me.id}';
-const count = '${data.coder_workspace.me.start_count}';
-const pinned = `registry.example.com/base@sha256:${'a'.repeat(64)}`;
+import { bypassCases } from './bypass-cases.ts';
+import { kubernetesCases, podCases } from './kubernetes-cases.ts';
+import { count, id, pinned, resource, variable, type Body, type PolicyCase } from './policy-case.ts';
 
 /** A container that breaks no rule; each case changes one thing. */
 const safeContainer = {
@@ -14,12 +13,12 @@ const safeContainer = {
   capabilities: { drop: ['ALL'] },
   security_opts: ['no-new-privileges:true'],
   memory: 64,
+  memory_swap: 64,
   cpus: '1',
   restart: 'no',
   network_mode: 'none',
 };
 
-type Body = Record<string, unknown>;
 const container = (changes: Body, name = 'helper') => ({
   resource: { docker_container: { [name]: { ...safeContainer, ...changes } } },
 });
@@ -27,17 +26,27 @@ const without = (key: keyof typeof safeContainer) => {
   const { [key]: _left, ...rest } = safeContainer;
   return { resource: { docker_container: { helper: rest } } };
 };
-const resource = (type: string, name: string, body: Body) => ({ resource: { [type]: { [name]: body } } });
-const variable = (name: string, body: Body) => ({ variable: { [name]: body } });
 const volume = (body: Body) =>
   resource('docker_volume', 'home', { name: `coder-${id}-home`, lifecycle: { ignore_changes: 'all' }, ...body });
 
+const ownNetwork = '${docker_network.workspace[0].name}';
 const token = '${coder_agent.main.token}';
 const secretHash = '${sha256("${var.outrigger_secret}:x")}';
 const hasDigest = { validation: [{ condition: '${can(regex("@sha256:", var.x))}' }] };
 
+const closed = ['PPROF', 'DEBUG', 'PROMETHEUS'].map((name) => `CODER_AGENT_${name}_ADDRESS=192.0.2.1:1`);
+const inertGit = {
+  GIT_CONFIG_COUNT: '3',
+  GIT_CONFIG_KEY_0: 'core.fsmonitor',
+  GIT_CONFIG_VALUE_0: 'false',
+  GIT_CONFIG_KEY_1: 'core.hooksPath',
+  GIT_CONFIG_VALUE_1: '/dev/null',
+  GIT_CONFIG_KEY_2: 'protocol.ext.allow',
+  GIT_CONFIG_VALUE_2: 'never',
+};
+
 /** Each rule with what it allows and what it refuses. */
-const cases: readonly { rule: string; allows: readonly Body[]; refuses: readonly Body[] }[] = [
+const dockerCases: readonly PolicyCase[] = [
   {
     rule: 'privileged',
     allows: [container({ privileged: false })],
@@ -50,28 +59,45 @@ const cases: readonly { rule: string; allows: readonly Body[]; refuses: readonly
       without('capabilities'),
       container({ capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] } }),
       container({ capabilities: { drop: ['CHOWN'] } }),
+      container({
+        capabilities: undefined,
+        dynamic: { capabilities: { for_each: '${[]}', content: { drop: ['ALL'] } } },
+      }),
     ],
   },
   {
     rule: 'no-new-privileges',
-    allows: [container({ security_opts: ['no-new-privileges:true', 'label=type:x'] })],
-    refuses: [without('security_opts'), container({ security_opts: ['no-new-privileges:true', 'seccomp=unconfined'] })],
+    allows: [container({})],
+    refuses: [
+      without('security_opts'),
+      container({ security_opts: ['no-new-privileges:true', 'seccomp=unconfined'] }),
+      container({ security_opts: ['no-new-privileges:true', 'label=type:x'] }),
+      container({ security_opts: '${var.x}' }),
+    ],
   },
   {
     rule: 'non-root',
-    allows: [container({ user: '1000:0' }), container({ user: 'coder' })],
+    allows: [container({ user: '1000:0' }), container({ user: '1000' })],
     refuses: [
       without('user'),
       container({ user: 'root' }),
       container({ user: '0:0' }),
       container({ user: '' }),
       container({ user: '00' }),
+      container({ user: '+0' }),
+      container({ user: 'coder' }),
+      container({ user: '${local.u}' }),
     ],
   },
   {
     rule: 'limits',
     allows: [container({ memory: '${var.m}' })],
     refuses: [without('memory'), without('cpus'), container({ memory: 0 })],
+  },
+  {
+    rule: 'swap',
+    allows: [container({ memory: '${local.m}', memory_swap: '${local.m}' })],
+    refuses: [without('memory_swap'), container({ memory_swap: 128 }), container({ memory_swap: -1 })],
   },
   { rule: 'restart', allows: [container({})], refuses: [without('restart'), container({ restart: 'unless-stopped' })] },
   {
@@ -88,6 +114,9 @@ const cases: readonly { rule: string; allows: readonly Body[]; refuses: readonly
     allows: [container({ network_mode: 'container:${docker_container.net[0].id}' })],
     refuses: [
       container({ network_mode: 'host' }),
+      container({ network_mode: 'bridge' }),
+      container({ network_mode: 'container:somebody' }),
+      container({ network_mode: '${var.n}' }),
       container({ pid_mode: 'host' }),
       container({ ipc_mode: 'host' }),
       container({ userns_mode: 'host' }),
@@ -95,19 +124,28 @@ const cases: readonly { rule: string; allows: readonly Body[]; refuses: readonly
   },
   {
     rule: 'network',
-    allows: [container({ network_mode: undefined, networks_advanced: [{ name: 'n' }] })],
-    refuses: [without('network_mode')],
+    allows: [container({ network_mode: undefined, networks_advanced: [{ name: ownNetwork }] })],
+    refuses: [
+      without('network_mode'),
+      ...['host', 'bridge', '${docker_network.other[0].name}'].map((name) =>
+        container({ networks_advanced: { name } }),
+      ),
+      container({
+        network_mode: undefined,
+        dynamic: { networks_advanced: { for_each: '${[]}', content: { name: ownNetwork } } },
+      }),
+    ],
   },
   {
     rule: 'host-paths',
     allows: [
       container({
-        mounts: [{ type: 'volume', source: 'v', target: '/x' }],
-        volumes: [{ volume_name: 'v', container_path: '/x' }],
+        mounts: [{ type: 'volume', source: '${docker_volume.home.name}', target: '/x' }],
       }),
     ],
     refuses: [
       container({ mounts: [{ type: 'bind', source: '/etc', target: '/x' }] }),
+      container({ mounts: [{ type: 'volume', source: 'coder-of-somebody-home', target: '/x' }] }),
       container({ volumes: [{ host_path: '/etc', container_path: '/x' }] }),
       container({ devices: [{ host_path: '/dev/kvm' }] }),
       container({ env: ['DOCKER_HOST=unix:///var/run/docker.sock'] }),
@@ -116,18 +154,47 @@ const cases: readonly { rule: string; allows: readonly Body[]; refuses: readonly
   },
   {
     rule: 'sidecar-root',
-    allows: [container({ read_only: true }, 'opencode'), container({})],
-    refuses: [container({}, 'opencode')],
+    allows: [container({ read_only: true }, 'opencode'), container({}, 'worker')],
+    refuses: [container({}, 'opencode'), container({}, 'net'), container({ read_only: false }, 'opencode-init')],
+  },
+  {
+    rule: 'tmpfs',
+    allows: [container({ tmpfs: { '/tmp': 'rw,exec,nosuid,nodev,size=1g' } }), container({})],
+    refuses: [container({ tmpfs: { '/tmp': 'rw' } }), container({ tmpfs: { '/tmp': 'nosuid,nodev' } })],
+  },
+  {
+    rule: 'tmpfs-volume',
+    allows: [
+      volume({ driver_opts: { type: 'tmpfs', o: 'size=4m,nosuid,nodev' } }),
+      volume({ driver_opts: '${var.x}' }),
+    ],
+    refuses: [volume({ driver_opts: { type: 'tmpfs', o: 'size=4m' } }), volume({ driver_opts: { type: 'tmpfs' } })],
   },
   {
     rule: 'ephemeral',
-    allows: [container({}), resource('coder_metadata', 'x', { count })],
-    refuses: [without('count'), container({ count: 1 }), resource('docker_network', 'x', { name: 'n' })],
+    allows: [
+      container({}),
+      container({ count: '${local.agent_mode == "sidecar" ? data.coder_workspace.me.start_count : 0}' }),
+      resource('coder_metadata', 'x', { count }),
+    ],
+    refuses: [
+      without('count'),
+      container({ count: 1 }),
+      container({ count: '${var.x ? data.coder_workspace.me.start_count : 0}' }),
+      resource('docker_network', 'x', { name: 'n' }),
+    ],
   },
   {
     rule: 'volume-kept',
     allows: [volume({})],
-    refuses: [volume({ lifecycle: undefined }), volume({ lifecycle: { ignore_changes: ['labels'] } })],
+    refuses: [
+      volume({ lifecycle: undefined }),
+      volume({ lifecycle: { ignore_changes: ['labels'] } }),
+      volume({
+        lifecycle: undefined,
+        dynamic: { lifecycle: { for_each: '${[]}', content: { ignore_changes: 'all' } } },
+      }),
+    ],
   },
   {
     rule: 'volume-name',
@@ -150,7 +217,7 @@ const cases: readonly { rule: string; allows: readonly Body[]; refuses: readonly
     allows: [
       container({}),
       container({ image: '${var.opencode_image}' }),
-      container({ image: '${data.coder_parameter.executor_image.value}' }),
+      container({ image: '${local.executor_image}' }),
     ],
     refuses: [
       container({ image: 'debian:latest' }),
@@ -162,6 +229,83 @@ const cases: readonly { rule: string; allows: readonly Body[]; refuses: readonly
     rule: 'image-variable',
     allows: [variable('opencode_image', hasDigest), variable('imagery', {})],
     refuses: [variable('opencode_image', {}), variable('executor_images', { ...hasDigest, default: [pinned] })],
+  },
+  {
+    rule: 'tools-read-only',
+    allows: [
+      container({ mounts: { type: 'volume', target: '/tools', read_only: true } }),
+      container({ must_run: false, mounts: { type: 'volume', target: '/tools' } }),
+    ],
+    refuses: [
+      container({ mounts: { type: 'volume', target: '/tools' } }),
+      container({ mounts: { type: 'volume', target: '${local.x ? "/nix" : "/y"}' } }, 'opencode'),
+      container({ mounts: { type: 'volume', target: '/etc/ssl/certs/custom-ca', read_only: false } }),
+    ],
+  },
+  {
+    rule: 'home-of-worker',
+    allows: [container({ mounts: { type: 'volume', target: '/home/coder' } }, 'worker')],
+    refuses: [container({ mounts: { type: 'volume', target: '/home/coder' } }, 'opencode')],
+  },
+  {
+    rule: 'closed-listeners',
+    allows: [container({ env: closed }, 'worker'), container({})],
+    refuses: [container({}, 'worker'), container({ env: [...closed, 'CODER_AGENT_DEBUG_ADDRESS=:80'] }, 'worker')],
+  },
+  {
+    rule: 'inert-git',
+    allows: [resource('coder_agent', 'main', { env: inertGit })],
+    refuses: [
+      resource('coder_agent', 'main', {}),
+      resource('coder_agent', 'main', { env: { ...inertGit, GIT_CONFIG_COUNT: '2' } }),
+      resource('coder_agent', 'main', { env: { ...inertGit, GIT_CONFIG_VALUE_1: undefined } }),
+    ],
+  },
+  {
+    rule: 'api-key-scope',
+    allows: [
+      resource('coder_agent', 'main', { api_key_scope: 'no_user_data' }),
+      resource('coder_agent', 'main', { api_key_scope: '${local.agent_mode == "process" ? "no_user_data" : "all"}' }),
+    ],
+    refuses: [resource('coder_agent', 'main', { api_key_scope: 'all' }), resource('coder_agent', 'main', {})],
+  },
+  {
+    rule: 'ide-command',
+    allows: [
+      resource('coder_script', 'x', { script: 'code-server --socket /run/ide.sock --auth none --disable-telemetry' }),
+      resource('coder_script', 'x', { script: 'code-server --bind-addr 127.0.0.1:8080 --disable-telemetry' }),
+    ],
+    refuses: [
+      resource('coder_script', 'x', { script: 'code-server --auth none --disable-telemetry' }),
+      resource('coder_script', 'x', { script: 'code-server --bind-addr 10.0.0.1:8080 --disable-telemetry' }),
+      resource('coder_script', 'x', { script: 'code-server --socket /run/ide.sock' }),
+      container({ entrypoint: ['code-server', '--bind-addr', '192.168.1.1:8080', '--disable-telemetry'] }),
+    ],
+  },
+  {
+    rule: 'permission',
+    allows: [
+      container({ env: ['OPENCODE_PERMISSION={"edit":"ask"}'] }),
+      container({
+        env: [
+          'OPENCODE_PERMISSION=${data.coder_parameter.permission_profile.value == "trusted" ? "{\\"*\\":\\"allow\\"}" : "{}"}',
+        ],
+      }),
+    ],
+    refuses: [
+      container({ env: ['OPENCODE_PERMISSION={"*":"allow"}'] }),
+      resource('coder_env', 'x', { name: 'OPENCODE_PERMISSION', value: '{"*": "allow"}' }),
+    ],
+  },
+  {
+    rule: 'max-profile',
+    allows: [variable('max_profile', { default: 'ask' })],
+    refuses: [variable('max_profile', { default: 'trusted' })],
+  },
+  {
+    rule: 'image-choice',
+    allows: [{ locals: { executor_image: '${data.coder_parameter.executor_image.value}' } }],
+    refuses: [{ locals: { executor_image: 'debian:12' } }, { locals: { executor_image: '${var.anything}' } }],
   },
   {
     rule: 'secret-variable',
@@ -243,6 +387,8 @@ const cases: readonly { rule: string; allows: readonly Body[]; refuses: readonly
   },
 ];
 
+const cases: readonly PolicyCase[] = [...dockerCases, ...kubernetesCases, ...bypassCases];
+
 const refusal = (template: Body): string => {
   try {
     refuseUnsafe(template, new Map([['docker_container.helper', 'docker/container:helper']]));
@@ -252,13 +398,15 @@ const refusal = (template: Body): string => {
   }
 };
 
-describe.each(cases)('the policy rule $rule', ({ rule, allows, refuses }) => {
-  it.each(allows.map((template) => [JSON.stringify(template), template] as const))('allows %s', (_text, template) => {
-    expect(refusal(template)).not.toContain(`(${rule})`);
+describe.each([...cases, ...podCases])('the policy rule $rule', ({ rule, allows, refuses }) => {
+  it('allows what is safe', () => {
+    for (const template of allows)
+      expect([template, refusal(template)]).not.toEqual([template, expect.stringContaining(`(${rule})`)]);
   });
 
-  it.each(refuses.map((template) => [JSON.stringify(template), template] as const))('refuses %s', (_text, template) => {
-    expect(refusal(template)).toContain(`(${rule})`);
+  it('refuses what is not', () => {
+    for (const template of refuses)
+      expect([template, refusal(template)]).toEqual([template, expect.stringContaining(`(${rule})`)]);
   });
 });
 
@@ -277,7 +425,29 @@ describe('the policy', () => {
     expect(message).toContain('  docker/container:helper (restart) restarts by itself');
   });
 
+  it('lets a default name the one image that a copy was asked for with, and no other', () => {
+    const named = variable('executor_images', { ...hasDigest, default: ['ubuntu:24.04'] });
+
+    expect(() => {
+      refuseUnsafe(named, new Map(), { givenImage: 'ubuntu:24.04' });
+    }).not.toThrow();
+    expect(() => {
+      refuseUnsafe(named, new Map(), { givenImage: 'ubuntu:22.04' });
+    }).toThrow('(image-variable)');
+  });
+
   it('refuses a backend, because Coder owns the state', () => {
     expect(refusal({ terraform: { backend: { local: {} } } })).toContain('Remove the backend');
+  });
+
+  it.each([
+    ['a module', { module: { x: { source: 'registry.example.com/x' } } }],
+    ['an import', { import: [{ to: 'docker_volume.home', id: 'somebody' }] }],
+    ['an ephemeral value', { ephemeral: { x: { y: {} } } }],
+    ["Terraform's cloud", { terraform: { cloud: { organization: 'x' } } }],
+    ['a provider from elsewhere', { terraform: { required_providers: { docker: { source: 'example/docker' } } } }],
+  ])('refuses %s, which brings in what nobody has judged', (_what, template) => {
+    expect(refusal(template)).toContain('(sections)');
+    expect(refusal({ terraform: { required_providers: { coder: { source: 'coder/coder' } } } })).toBe('');
   });
 });

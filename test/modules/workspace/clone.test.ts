@@ -1,5 +1,6 @@
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -8,24 +9,28 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { cloneScriptUrl } from '../../../modules/workspace/clone-repository.ts';
+import { until } from '../../support/bridge/bridge-process.ts';
 import { run, type Finished } from '../../support/terraform/terraform.ts';
+import { startGitServer, type GitServer } from './git-server.ts';
 
 const script = fileURLToPath(cloneScriptUrl);
 let root: string;
 let workspace: string;
 let state: string;
+let runDir: string;
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'outrigger-clone-'));
   workspace = join(root, 'workspace');
   state = join(root, 'state');
-  mkdirSync(workspace);
+  runDir = join(root, 'run');
+  for (const directory of [workspace, runDir]) mkdirSync(directory);
 });
 
 afterEach(() => {
@@ -34,14 +39,15 @@ afterEach(() => {
 
 /** Runs the script as the workspace agent does, with what the owner typed. */
 const clone = async (repository: string, ref = '', environment: Record<string, string> = {}): Promise<Finished> =>
-  await run('bash', [script], {
+  await run('sh', [script], {
     cwd: root,
     environment: {
       REPOSITORY_BASE64: Buffer.from(repository).toString('base64'),
       REF_BASE64: Buffer.from(ref).toString('base64'),
       WORKSPACE_DIR: workspace,
       CLONE_STATE_DIR: state,
-      CLONE_RETRY_SECONDS: '0',
+      OUTRIGGER_RUN_DIR: runDir,
+      GIT_CLONE_RETRY_DELAY: '0s',
       ...environment,
     },
   });
@@ -76,7 +82,7 @@ function failingGit(): Record<string, string> {
 }
 
 describe('modules/workspace/clone.sh', () => {
-  it('clones into a folder named after the repository, on the branch that was asked for', async () => {
+  it('P-42 clones into a folder named after the repository, on the branch that was asked for', async () => {
     const finished = await clone(makeRepository('project.git'), 'feature/x');
 
     expect(finished.code).toBe(0);
@@ -85,8 +91,8 @@ describe('modules/workspace/clone.sh', () => {
     expect(readdirSync(state)).toEqual(['cloned-project']);
   });
 
-  it('leaves a folder that exists alone and runs no git in it', async () => {
-    mkdirSync(join(workspace, 'project'));
+  it('P-42 leaves a folder that holds something alone and runs no git in it', async () => {
+    mkdirSync(join(workspace, 'project/.git'), { recursive: true });
 
     const finished = await clone('https://git.example.com/project.git', '', failingGit());
 
@@ -106,7 +112,7 @@ describe('modules/workspace/clone.sh', () => {
     expect(readdirSync(home)).toEqual([]);
   });
 
-  it('clones once in the life of a workspace', async () => {
+  it('P-42 clones once in the life of a workspace', async () => {
     const repository = makeRepository('project.git');
     await clone(repository);
     rmSync(join(workspace, 'project'), { recursive: true });
@@ -121,13 +127,13 @@ describe('modules/workspace/clone.sh', () => {
     const finished = await clone('https://git.example.com/project.git', '', failingGit());
 
     expect(finished.code).toBe(1);
-    expect(finished.stderr).toContain('three tries failed');
+    expect(finished.stderr).toContain('3 tries failed');
     expect(readFileSync(join(root, 'argv'), 'utf8').trim().split('\n')).toHaveLength(3);
     expect(readdirSync(workspace)).toEqual([]);
     expect(readdirSync(state)).toEqual([]);
   });
 
-  it('passes what the owner typed as one argument, behind the end of the options', async () => {
+  it('P-42 passes what the owner typed as one argument, behind the end of the options', async () => {
     const hostile = '$(touch pwned); `touch pwned` "quoted" \'x\'/project.git';
 
     await clone(hostile, '', failingGit());
@@ -140,6 +146,8 @@ describe('modules/workspace/clone.sh', () => {
     ['a token in the address', 'https://token@git.example.com/a.git', '', 'holds a user name or token'],
     ['an option in place of the address', '--upload-pack=/bin/sh', '', 'begins with a dash'],
     ['an option in place of the branch', 'https://git.example.com/a.git', '--orphan', 'begins with a dash'],
+    ['a token behind the address', 'https://git.example.com/a.git?token=token@', '', 'holds a user name or token'],
+    ['a question behind the address', 'https://git.example.com/a.git?private=token', '', 'where tokens are found'],
     ['a repository named ..', 'https://git.example.com/..', '', 'no usable name'],
     ['a repository named like a hidden file', 'https://git.example.com/.ssh', '', 'no usable name'],
   ])('refuses %s before git sees it', async (_what, repository, ref, message) => {
@@ -147,7 +155,7 @@ describe('modules/workspace/clone.sh', () => {
 
     expect(finished.code).toBe(1);
     expect(finished.stderr).toContain(message);
-    expect(finished.stderr).not.toContain('token@');
+    expect(finished.stderr).not.toMatch(/token@|=token/);
     expect(existsSync(join(root, 'argv'))).toBe(false);
   });
 
@@ -161,6 +169,359 @@ describe('modules/workspace/clone.sh', () => {
 
   it('begins with an empty workspace when no repository was chosen', async () => {
     expect(await clone('')).toMatchObject({ code: 0, stderr: '' });
+    expect(readdirSync(workspace)).toEqual([]);
+  });
+
+  it('fills an empty folder that was there before', async () => {
+    mkdirSync(join(workspace, 'project'));
+
+    expect((await clone(makeRepository('project.git'))).code).toBe(0);
+    expect(readdirSync(join(workspace, 'project')).sort()).toEqual(['.git', 'README']);
+  });
+
+  it('P-42 tries as often as it is told, waits the time between that it is told, and refuses what is no number', async () => {
+    const sleep = join(root, 'slept');
+    const path = failingGit();
+    writeFileSync(join(root, 'bin/sleep'), `#!/bin/sh\necho "$1" >> '${sleep}'\n`, { mode: 0o755 });
+    const url = 'https://git.example.com/project.git';
+
+    await clone(url, '', { ...path, GIT_CLONE_RETRIES: '4', GIT_CLONE_RETRY_DELAY: '7s' });
+    expect(readFileSync(sleep, 'utf8')).toBe('7\n7\n7\n');
+
+    rmSync(sleep);
+    await clone(url, '', { ...path, GIT_CLONE_RETRY_DELAY: '' });
+    expect(readFileSync(sleep, 'utf8')).toBe('5\n5\n');
+
+    expect((await clone(url, '', { GIT_DEPTH: '1; id' })).stderr).toContain(
+      "GIT_DEPTH is '1; id'. Give a whole number",
+    );
+  });
+
+  it('reads GIT_REPO, its alias GITHUB_REPO and GIT_REF where the form gave nothing (part of C-09)', async () => {
+    const repository = makeRepository('project.git');
+    const environment = { WORKSPACE_DIR: workspace, CLONE_STATE_DIR: state, OUTRIGGER_RUN_DIR: runDir };
+
+    await run('sh', [script], { environment: { ...environment, GITHUB_REPO: repository, GIT_REF: 'HEAD' } });
+    expect(readFileSync(join(workspace, 'project/README'), 'utf8')).toBe('main\n');
+
+    await run('sh', [script], {
+      environment: { ...environment, GIT_REPO: makeRepository('other'), GITHUB_REPO: repository, GIT_REF: 'feature/x' },
+    });
+    expect(readFileSync(join(workspace, 'other/README'), 'utf8')).toBe('feature\n');
+  });
+});
+
+describe('what modules/workspace/clone.sh tells the bridge', () => {
+  const saidIn = (directory: string): string[] => readdirSync(directory);
+
+  it.each([
+    ['went well', () => makeRepository('project.git'), {}, 0],
+    ['failed', () => join(root, 'missing'), {}, 1],
+    ['was refused', () => '--upload-pack=id', {}, 1],
+    ['was not asked for', () => '', {}, 0],
+    ['could not begin, because a setting is bad', () => '', { GIT_DEPTH: 'x' }, 1],
+    ['needed a list that cannot be read', () => '', { REPOS_JSON: 'x' }, 1],
+  ])('is one empty file when a clone %s', async (_what, repository, environment, code) => {
+    const finished = await clone(repository(), '', environment);
+
+    expect(finished.code).toBe(code);
+    expect(saidIn(runDir)).toEqual(['cloned']);
+    expect(lstatSync(join(runDir, 'cloned'))).toMatchObject({ size: 0 });
+  });
+
+  it('is not said while a clone goes on, nor by one of several that has ended', async () => {
+    const bin = join(root, 'bin');
+    mkdirSync(bin);
+    const seen = join(root, 'seen');
+    writeFileSync(join(bin, 'git'), `#!/bin/sh\nls -A '${runDir}' >> '${seen}'\necho ran >> '${seen}'\nexit 128\n`, {
+      mode: 0o755,
+    });
+    const path = { PATH: `${bin}:${process.env['PATH'] ?? ''}` };
+
+    await clone('https://git.example.com/a.git', '', path);
+
+    expect(readFileSync(seen, 'utf8')).toBe('ran\n'.repeat(3));
+    expect(saidIn(runDir)).toEqual(['cloned']);
+  });
+
+  it.each(['sh', 'bash', 'busybox'])(
+    'is said by %s also when Coder ends a clone, and only after what the clone left in the workspace is gone',
+    async (shell) => {
+      const bin = join(root, 'bin');
+      mkdirSync(bin);
+      const copying = join(root, 'copying');
+      // Stands still in the middle of the copy, as a large one would.
+      writeFileSync(join(bin, 'cp'), `#!/bin/sh\ntouch '${copying}'\nexec sleep 300\n`, { mode: 0o755 });
+      const child = spawn(shell, shell === 'busybox' ? ['sh', script] : [script], {
+        detached: true,
+        stdio: 'ignore',
+        env: {
+          ...process.env,
+          PATH: `${bin}:${process.env['PATH'] ?? ''}`,
+          HOME: root,
+          GIT_REPO: makeRepository('project.git'),
+          WORKSPACE_DIR: workspace,
+          CLONE_STATE_DIR: state,
+          OUTRIGGER_RUN_DIR: runDir,
+        },
+      });
+      const ended = new Promise((settle) => child.once('exit', settle));
+      await until('the copy', () => existsSync(copying));
+      const before = saidIn(runDir);
+      process.kill(-(child.pid ?? 0), 'SIGHUP');
+      await ended;
+
+      expect(before).toEqual([]);
+      expect(saidIn(runDir)).toEqual(['cloned']);
+      expect(readdirSync(workspace)).toEqual([]);
+    },
+  );
+
+  it('touches nothing that a link of this name leads to, and waits for no FIFO', async () => {
+    const victim = join(root, 'victim');
+    writeFileSync(victim, 'mine');
+    symlinkSync(victim, join(runDir, 'cloned'));
+    await clone('');
+    const afterLink = lstatSync(join(runDir, 'cloned')).isFile();
+    rmSync(join(runDir, 'cloned'));
+    execFileSync('mkfifo', [join(runDir, 'cloned')]);
+    await clone('');
+
+    expect(readFileSync(victim, 'utf8')).toBe('mine');
+    expect([afterLink, lstatSync(join(runDir, 'cloned')).isFile()]).toEqual([true, true]);
+  });
+
+  it('changes nothing but a line where there is no such folder', async () => {
+    const finished = await clone('', '', { OUTRIGGER_RUN_DIR: join(root, 'nowhere') });
+
+    expect(finished).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining('cannot be written') });
+  });
+});
+
+describe('how much history modules/workspace/clone.sh brings', () => {
+  const inClone = (...argv: string[]): string =>
+    execFileSync('git', ['-C', join(workspace, 'project'), ...argv], { encoding: 'utf8' }).trim();
+  /** A repository over a transport, with a tag and a commit that no branch ends with. */
+  const remote = (): { url: string; old: string } => {
+    const path = makeRepository('project');
+    const git = (...argv: string[]): string =>
+      execFileSync('git', ['-C', path, '-c', 'user.name=a', '-c', 'user.email=a@example.com', ...argv], {
+        encoding: 'utf8',
+      }).trim();
+    const old = git('rev-parse', 'HEAD');
+    git('tag', 'v1');
+    for (const text of ['second', 'third']) git('commit', '--quiet', '--allow-empty', '-m', text);
+    return { url: `file://${path}`, old };
+  };
+
+  it('one commit of each branch by default, all of it with GIT_DEPTH=0', async () => {
+    const { url } = remote();
+
+    await clone(url);
+    expect(inClone('log', '--format=%s')).toBe('third');
+    expect(inClone('branch', '--remotes')).toContain('origin/feature/x');
+
+    rmSync(join(workspace, 'project'), { recursive: true });
+    rmSync(state, { recursive: true });
+    await clone(url, '', { GIT_DEPTH: '0' });
+    expect(inClone('log', '--format=%s')).toBe('third\nsecond\nfirst');
+  });
+
+  it.each(['a tag', 'a commit'])('and what it takes to check out %s', async (what) => {
+    const { url, old } = remote();
+
+    expect((await clone(url, what === 'a tag' ? 'v1' : old)).code).toBe(0);
+    expect(inClone('rev-parse', 'HEAD')).toBe(old);
+  });
+
+  it('and submodules when GIT_RECURSE_SUBMODULES says so', async () => {
+    const part = makeRepository('part');
+    const { url } = remote();
+    const local = { GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'protocol.file.allow', GIT_CONFIG_VALUE_0: 'always' };
+    const git = (...argv: string[]): void => {
+      execFileSync(
+        'git',
+        ['-C', join(root, 'project'), '-c', 'user.name=a', '-c', 'user.email=a@example.com', ...argv],
+        {
+          env: { ...process.env, ...local },
+          stdio: 'ignore',
+        },
+      );
+    };
+    git('submodule', 'add', `file://${part}`, 'part');
+    git('commit', '-m', 'with a part');
+
+    await clone(url, '', local);
+    expect(readdirSync(join(workspace, 'project/part'))).toEqual([]);
+
+    rmSync(join(workspace, 'project'), { recursive: true });
+    rmSync(state, { recursive: true });
+    const finished = await clone(url, '', { ...local, GIT_RECURSE_SUBMODULES: 'true' });
+    expect(finished).toMatchObject({ code: 0 });
+    expect(readdirSync(join(workspace, 'project/part')).sort()).toEqual(['.git', 'README']);
+    expect(inClone('submodule', 'status')).toMatch(/^[0-9a-f]{40} part/);
+  });
+});
+
+describe('several repositories', () => {
+  const binary = fileURLToPath(new URL('../../../node_modules/opencode-linux-x64/bin/opencode', import.meta.url));
+  const withBinary = existsSync(binary) ? it : it.skip;
+  const cloneList = async (list: unknown, repository = '', environment: Record<string, string> = {}) => {
+    const tools = join(root, 'tools');
+    mkdirSync(tools, { recursive: true });
+    if (!existsSync(join(tools, 'opencode'))) symlinkSync(binary, join(tools, 'opencode'));
+    const json = typeof list === 'string' ? list : JSON.stringify(list);
+    return await clone(repository, '', {
+      TOOLS_DIR: tools,
+      REPOS_JSON_BASE64: Buffer.from(json).toString('base64'),
+      ...environment,
+    });
+  };
+  const found = (): string[] =>
+    readdirSync(workspace, { recursive: true, encoding: 'utf8' })
+      .filter((path) => /README$/.test(path))
+      .map((path) => `${path}: ${readFileSync(join(workspace, path), 'utf8').trim()}`)
+      .sort();
+
+  withBinary('go beside the first one, each with its own branch and name (part of C-10)', async () => {
+    const [first, second] = ['first', 'second.git'].map((name) => `file://${makeRepository(name)}`);
+
+    const finished = await cloneList(
+      [
+        { url: second, branch: 'feature/x', autoPush: true },
+        { url: second, name: 'again' },
+      ],
+      first,
+    );
+
+    expect(finished).toMatchObject({ code: 0, stderr: '' });
+    expect(found()).toEqual(['first/README: main', 'repos/again/README: main', 'repos/second/README: feature']);
+  });
+
+  withBinary.each([
+    ['the first one', {}, ['a/README: main', 'repos/b/README: main']],
+    ['the one with MAIN_REPO_INDEX', { MAIN_REPO_INDEX: '1' }, ['b/README: main', 'repos/a/README: main']],
+    ['the one with MAIN_REPO_NAME', { MAIN_REPO_NAME: 'b' }, ['b/README: main', 'repos/a/README: main']],
+  ])('have %s where the agent works, when the form named none', async (_which, environment, expected) => {
+    await cloneList([{ url: makeRepository('a') }, { url: makeRepository('b') }], '', environment);
+
+    expect(found()).toEqual(expected);
+  });
+
+  withBinary('are all tried, and one that cannot be had is named', async () => {
+    const finished = await cloneList(
+      [{ url: join(root, 'missing') }, { url: makeRepository('b') }],
+      makeRepository('a'),
+    );
+
+    expect(finished.code).toBe(1);
+    expect(found()).toEqual(['a/README: main', 'repos/b/README: main']);
+  });
+
+  withBinary('bring no command, option or path with them', async () => {
+    const finished = await cloneList(
+      [
+        { url: '$(touch pwned)/x.git' },
+        { url: '--upload-pack=id' },
+        { url: makeRepository('a'), name: '../../out' },
+        { url: makeRepository('b'), branch: '--orphan' },
+      ],
+      makeRepository('c'),
+    );
+
+    expect(finished.code).toBe(1);
+    expect(found()).toEqual(['c/README: main']);
+    expect(readdirSync(root)).not.toContain('pwned');
+    expect(readdirSync(root)).not.toContain('out');
+  });
+
+  withBinary('do not follow a link that the agent put in place of their folder', async () => {
+    mkdirSync(join(root, 'home'));
+    symlinkSync(join(root, 'home'), join(workspace, 'repos'));
+
+    const finished = await cloneList([{ url: makeRepository('b') }], makeRepository('a'));
+
+    expect(finished.stderr).toContain('is a link and is not followed');
+    expect(readdirSync(join(root, 'home'))).toEqual([]);
+  });
+
+  withBinary.each(['no json', '{}', '[{}]', '[{"url": 1}]', '["https://git.example.com/a"]'])(
+    'are refused in one sentence when the list is %s',
+    async (list) => {
+      const finished = await cloneList(list);
+
+      expect(finished).toMatchObject({ code: 1, stderr: expect.stringContaining('REPOS_JSON is not a list of') });
+      expect(finished.stderr.trim().split('\n')).toHaveLength(1);
+    },
+  );
+});
+
+describe('a private repository', () => {
+  const canary = 'ghp_canary0123456789abcdef';
+  let server: GitServer;
+  beforeEach(async () => {
+    server = await startGitServer(root, 'oauth2', canary);
+  });
+  afterEach(async () => {
+    await server.close();
+  });
+
+  /** Answers git's questions as the program does that Coder's agent sets. */
+  const askpass = (): string => {
+    const path = join(root, 'askpass');
+    writeFileSync(
+      path,
+      `#!/bin/sh
+cat /proc/$PPID/environ >> '${root}/environment'
+case $1 in User*) echo oauth2 ;; *) cat '${root}/answer' ;; esac
+`,
+      {
+        mode: 0o755,
+      },
+    );
+    writeFileSync(join(root, 'answer'), canary);
+    return path;
+  };
+  const filesBelow = (folder: string): string[] =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name));
+
+  it('is cloned with the person’s own sign-in; its token is in no address, file, log or environment (part of P-03)', async () => {
+    makeRepository('private');
+    const home = join(root, 'home');
+    mkdirSync(home);
+    // A helper that would keep the password for good.
+    writeFileSync(join(home, '.gitconfig'), '[credential]\n\thelper = store\n');
+    const answer = askpass();
+
+    const finished = await clone(`${server.url}/private/.git`.replace('/.git', ''), 'feature/x', {
+      HOME: home,
+      GIT_ASKPASS: answer,
+      GIT_TRACE_CURL: '1',
+      GIT_CURL_VERBOSE: '1',
+    });
+
+    expect(finished).toMatchObject({ code: 0, stderr: '' });
+    expect(server.admitted()).toBeGreaterThan(0);
+    expect(readFileSync(join(workspace, 'private/README'), 'utf8')).toBe('feature\n');
+    expect(finished.stdout).not.toContain(canary);
+    const searched = [...[workspace, home, state].flatMap(filesBelow), join(root, 'environment')];
+    expect(searched.length).toBeGreaterThan(10);
+    for (const file of searched) {
+      const text = readFileSync(file, 'latin1');
+      expect(text.includes(canary) || text.includes(Buffer.from(`oauth2:${canary}`).toString('base64'))).toBe(false);
+    }
+    expect(readFileSync(join(workspace, 'private/.git/config'), 'utf8')).toContain(`url = ${server.url}/private\n`);
+  });
+
+  it('is named with what to do when nobody answers for it, without waiting at a terminal', async () => {
+    makeRepository('private');
+
+    const finished = await clone(`${server.url}/private`, '', { GIT_ASKPASS: '' });
+
+    expect(finished.code).toBe(1);
+    expect(finished.stderr).toContain('sign in to its host in Coder under external authentication');
     expect(readdirSync(workspace)).toEqual([]);
   });
 });

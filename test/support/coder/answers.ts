@@ -1,8 +1,9 @@
-/** What a handler answers. `text` is sent as it is, `body` as JSON. */
+/** What a handler answers. `text` and `bytes` are sent as they are, `body` as JSON. */
 export interface Answer {
   readonly status: number;
   readonly body?: unknown;
   readonly text?: string;
+  readonly bytes?: Buffer;
   readonly headers?: Readonly<Record<string, string>>;
 }
 

@@ -51,8 +51,16 @@ export function importEnds(files: ReadonlyMap<string, string>, given: readonly s
 
 const count = (text: string, character: string): number => text.split(character).length - 1;
 
-/** Variables without a default: blocks on one line, or up to the brace in the first column. */
-function requiredVariables(text: string): readonly string[] {
-  const blocks = text.matchAll(/^variable\s+"([^"]+)"\s*\{([^\n]*\}$|.*?^\})/gms);
-  return [...blocks].flatMap(([, name = '', body = '']) => (/(^|[\s{])default\s*=/m.test(body) ? [] : [name]));
-}
+/** Variables without a default. */
+const requiredVariables = (text: string): readonly string[] =>
+  variableBlocks(text).flatMap(([name, body]) => (/(^|[\s{])default\s*=/m.test(body) ? [] : [name]));
+
+/** Variables whose values nobody may read. */
+export const sensitiveVariables = (files: ReadonlyMap<string, string>): readonly string[] =>
+  [...files.values()]
+    .flatMap(variableBlocks)
+    .flatMap(([name, body]) => (/(^|[\s{])sensitive\s*=\s*true/m.test(body) ? [name] : []));
+
+/** Names and bodies of blocks on one line, or up to the brace in the first column. */
+const variableBlocks = (text: string): readonly (readonly [name: string, body: string])[] =>
+  [...text.matchAll(/^variable\s+"([^"]+)"\s*\{([^\n]*\}$|.*?^\})/gms)].map(([, name = '', body = '']) => [name, body]);

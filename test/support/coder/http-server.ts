@@ -14,6 +14,7 @@ import type { Caller } from './rights.ts';
 import { authCheckRoute } from './route-authcheck.ts';
 import { templateRoutes } from './routes-templates.ts';
 import { userRoutes } from './routes-users.ts';
+import { versionRoutes } from './routes-versions.ts';
 import { workspaceRoutes } from './routes-workspaces.ts';
 import type { World } from './world.ts';
 
@@ -44,6 +45,7 @@ export const simulatedRoutes: readonly SimulatedRoute[] = [
   ...workspaceRoutes,
   authCheckRoute,
   ...templateRoutes,
+  ...versionRoutes,
 ];
 const buildInfoPath = '/api/v2/buildinfo';
 const filesPerMinute = 12;
@@ -120,7 +122,7 @@ function answerRoute(
   try {
     const caller = route.handle ? authenticate(world, headers, query) : null;
     const bypass = bypassOf(headers, caller);
-    const most = path === '/api/v2/files' ? filesPerMinute : requestsPerMinute;
+    const most = /^\/api\/v2\/files(\/|$)/.test(path) ? filesPerMinute : requestsPerMinute;
     const allowance = bypass ? unlimited : limit(caller?.user.id ?? 'nobody', path, most);
     if (allowance.refused) return withHeaders(allowance.refused, allowance.headers);
     const asked = {
@@ -177,10 +179,10 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer | null> {
 }
 
 function send(response: ServerResponse, answer: Answer): void {
-  const text = answer.text ?? (answer.body === undefined ? '' : `${JSON.stringify(answer.body)}\n`);
+  const text = answer.bytes ?? answer.text ?? (answer.body === undefined ? '' : `${JSON.stringify(answer.body)}\n`);
   const type = answer.text === undefined ? 'application/json; charset=utf-8' : 'text/plain; charset=utf-8';
   response.writeHead(answer.status, {
-    ...(text === '' ? {} : { 'Content-Type': type }),
+    ...(text.length === 0 ? {} : { 'Content-Type': type }),
     'X-Coder-Build-Version': 'v0.0.0-devel',
     'X-Coder-Request-Id': randomUUID(),
     ...(answer.status === 401

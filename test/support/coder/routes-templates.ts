@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { badUuid, isUuid, nameTaken, noId, notFound, ok, refuse, validationFailed, type Answer } from './answers.ts';
-import { filesOf, importEnds } from './archive.ts';
+import { filesOf, importEnds, sensitiveVariables } from './archive.ts';
 import { templateBody, versionBody } from './bodies.ts';
 import { listOf, readObject, Refused, textOf, type Asked, type Fields, type SimulatedRoute } from './handler.ts';
 import { may, tokenAllows } from './rights.ts';
@@ -95,6 +95,7 @@ function addVersion(
     timing: world.timing,
     ends: world.importEnds ?? importEnds(files, Object.keys(variables)),
     variables,
+    form: world.form,
     templateId: made.templateId,
   };
   world.versions.set(version.id, version);
@@ -108,16 +109,36 @@ function idOf(asked: Asked, name: string): string {
 }
 
 /** A version is read with the right to its template, or, while it has none, with the right to make templates. */
-export function getVersion(asked: Asked): Answer {
+export function readableVersion(asked: Asked): SimulatedVersion {
   const { world, caller } = asked;
   const version = world.versions.get(idOf(asked, 'templateversion'));
-  if (!version) return notFound();
+  if (!version) throw new Refused(notFound());
   const { templateId } = version;
   const allowed =
     templateId === null
       ? may(world, caller, 'update', { type: 'template', organizationId: world.organization.id })
       : may(world, caller, 'read', templateThing(world, templateId));
-  return allowed ? ok(versionBody(world, version)) : notFound();
+  if (!allowed) throw new Refused(notFound());
+  return version;
+}
+
+export const getVersion = (asked: Asked): Answer => ok(versionBody(asked.world, readableVersion(asked)));
+
+/** Names and values only: types, descriptions and defaults are the archive's, which nobody evaluates here. */
+export function getVersionVariables(asked: Asked): Answer {
+  const { world } = asked;
+  const version = readableVersion(asked);
+  const { job } = phaseOf(version, world.now());
+  if (job === 'pending' || job === 'running') return refuse(403, 'Template version job has not finished');
+  const sensitive = sensitiveVariables(filesOf(world.files.get(version.fileId)?.bytes ?? Buffer.alloc(0)));
+  return ok(
+    Object.entries(version.variables ?? {}).map(([name, value]) => {
+      const isSensitive = sensitive.includes(name);
+      const shown = isSensitive ? '*redacted*' : value;
+      const rest = { default_value: isSensitive ? shown : '', required: false, sensitive: isSensitive };
+      return { name, description: '', type: 'string', value: shown, ...rest };
+    }),
+  );
 }
 
 export function createTemplate(asked: Asked): Answer {
@@ -228,6 +249,7 @@ export const templateRoutes: readonly SimulatedRoute[] = [
   { method: 'POST', path: '/api/v2/files', handle: uploadFile },
   { method: 'POST', path: '/api/v2/organizations/{organization}/templateversions', handle: createVersion },
   { method: 'GET', path: '/api/v2/templateversions/{templateversion}', handle: getVersion },
+  { method: 'GET', path: '/api/v2/templateversions/{templateversion}/variables', handle: getVersionVariables },
   { method: 'POST', path: '/api/v2/organizations/{organization}/templates', handle: createTemplate },
   { method: 'GET', path: '/api/v2/organizations/{organization}/templates/{template}', handle: getTemplateByName },
   { method: 'PATCH', path: '/api/v2/templates/{template}', handle: updateTemplate },

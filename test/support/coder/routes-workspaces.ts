@@ -1,11 +1,19 @@
 import { badUuid, forbidden, isUuid, notFound, ok, refuse, validationFailed, type Answer } from './answers.ts';
 
-import { readObject, Refused, textOf, type Asked, type Fields, type SimulatedRoute } from './handler.ts';
+import { listOf, readObject, Refused, textOf, type Asked, type Fields, type SimulatedRoute } from './handler.ts';
 import { may, names, tokenAllows, type Thing } from './rights.ts';
 import { userOf } from './routes-users.ts';
 import { searchWorkspaces } from './search.ts';
 import { buildBody, workspaceBody } from './workspace-bodies.ts';
-import { addBuild, isBuilding, isDeleted, type SimulatedWorkspace, type Transition, type World } from './world.ts';
+import {
+  addBuild,
+  isBuilding,
+  isDeleted,
+  type SimulatedBuild,
+  type SimulatedWorkspace,
+  type Transition,
+  type World,
+} from './world.ts';
 
 const sharedActions = {
   use: ['read', 'ssh', 'application_connect', 'start', 'stop'],
@@ -133,6 +141,11 @@ export function createBuild(asked: Asked): Answer {
     ...(versionId ? { versionId } : {}),
     ...(reason ? { reason } : {}),
     onSuccess: onSuccess ? (textOf(onSuccess, 'transition') as Transition) : null,
+    parameters: Object.fromEntries(
+      listOf(body, 'rich_parameter_values')
+        .map((value) => (value ?? {}) as Fields)
+        .map((one) => [textOf(one, 'name'), textOf(one, 'value')]),
+    ),
   });
   return ok(buildBody(world, workspace, build, true), 201);
 }
@@ -167,14 +180,22 @@ function badVersion(world: World, versionId: string): Answer | null {
   );
 }
 
-export function getBuild(asked: Asked): Answer {
+function withBuild(asked: Asked, answer: (workspace: SimulatedWorkspace, build: SimulatedBuild) => Answer): Answer {
   const id = idOf(asked, 'workspacebuild');
   for (const workspace of asked.world.workspaces.values()) {
     const build = workspace.builds.find((one) => one.id === id);
-    if (build) return ok(buildBody(asked.world, readable(asked, workspace), build));
+    if (build) return answer(readable(asked, workspace), build);
   }
   return notFound();
 }
+
+export const getBuild = (asked: Asked): Answer =>
+  withBuild(asked, (workspace, build) => ok(buildBody(asked.world, workspace, build)));
+
+export const getBuildParameters = (asked: Asked): Answer =>
+  withBuild(asked, (_workspace, { parameters }) =>
+    ok(Object.entries(parameters).map(([name, value]) => ({ name, value }))),
+  );
 
 export const workspaceRoutes: readonly SimulatedRoute[] = [
   { method: 'GET', path: '/api/v2/users/{user}/workspace/{workspace}', handle: getWorkspaceByName },
@@ -182,4 +203,5 @@ export const workspaceRoutes: readonly SimulatedRoute[] = [
   { method: 'GET', path: '/api/v2/workspaces/{workspace}', handle: getWorkspace },
   { method: 'POST', path: '/api/v2/workspaces/{workspace}/builds', handle: createBuild },
   { method: 'GET', path: '/api/v2/workspacebuilds/{workspacebuild}', handle: getBuild },
+  { method: 'GET', path: '/api/v2/workspacebuilds/{workspacebuild}/parameters', handle: getBuildParameters },
 ];

@@ -12,8 +12,10 @@ import {
   latestBuild,
   mintKey,
   type JobEnd,
+  type NewBuild,
   type Role,
   type SimulatedUser,
+  type SimulatedVersion,
   type Transition,
   type World,
 } from './world.ts';
@@ -75,13 +77,16 @@ export interface SimulatedCoder {
     template?: string;
     id?: string;
     ends?: JobEnd;
+    parameters?: Readonly<Record<string, string>>;
   }): { readonly id: string; readonly agentId: string; readonly agentToken: string };
   /** A build as the owner would ask for it; replaces the workspace agent and its token. */
   buildWorkspace(
     id: string,
     transition: Transition,
-    options?: { timing?: BuildTiming; ends?: JobEnd },
+    options?: Pick<NewBuild, 'timing' | 'ends' | 'versionId' | 'parameters'>,
   ): { readonly buildId: string; readonly agentId: string; readonly agentToken: string };
+  /** A new active version of a template with these values of the admin; the template is made where it is missing. */
+  addVersion(template: string, variables: Readonly<Record<string, string>>): string;
   /** The workspace agent goes away without a build, as after a crash; the workspace still counts as running. */
   loseAgent(workspaceId: string): void;
   statusOf(workspaceId: string): string;
@@ -175,7 +180,9 @@ function people(world: World): Pick<SimulatedCoder, 'addUser' | 'addToken' | 'su
   };
 }
 
-function workspaces(world: World): Pick<SimulatedCoder, 'addWorkspace' | 'buildWorkspace' | 'loseAgent' | 'statusOf'> {
+function workspaces(
+  world: World,
+): Pick<SimulatedCoder, 'addWorkspace' | 'buildWorkspace' | 'addVersion' | 'loseAgent' | 'statusOf'> {
   const find = (id: string) => {
     const workspace = world.workspaces.get(id);
     if (!workspace) throw new Error(`There is no workspace ${id}. Call addWorkspace first.`);
@@ -187,7 +194,7 @@ function workspaces(world: World): Pick<SimulatedCoder, 'addWorkspace' | 'buildW
     return { buildId: latestBuild(world, workspace).id, agentId: agent?.id ?? '', agentToken: agent?.token ?? '' };
   };
   return {
-    addWorkspace({ owner, name, running, template = 'docker', id = randomUUID(), ends }) {
+    addWorkspace({ owner, name, running, template = 'docker', id = randomUUID(), ends, parameters = {} }) {
       const user = userNamed(world, owner);
       const workspace = {
         id,
@@ -200,7 +207,7 @@ function workspaces(world: World): Pick<SimulatedCoder, 'addWorkspace' | 'buildW
         builds: [],
       };
       world.workspaces.set(id, workspace);
-      const common = { initiatorId: user.id, timing: finished, ...(ends ? { ends } : {}) };
+      const common = { initiatorId: user.id, timing: finished, parameters, ...(ends ? { ends } : {}) };
       addBuild(world, workspace, { transition: 'start', ...common });
       if (!running) addBuild(world, workspace, { transition: 'stop', ...common });
       const { agentId, agentToken } = made(id);
@@ -211,6 +218,14 @@ function workspaces(world: World): Pick<SimulatedCoder, 'addWorkspace' | 'buildW
       addBuild(world, workspace, { transition, initiatorId: workspace.ownerId, ...build });
       return made(id);
     },
+    addVersion(name, variables) {
+      const creatorId = [...world.users.keys()][0] ?? randomUUID();
+      const template = world.templates.get(templateNamed(world, name, creatorId));
+      if (!template) throw new Error(`There is no template ${name}.`);
+      const id = makeVersion(world, template.id, { name: `v${world.versions.size + 1}`, creatorId, variables });
+      template.activeVersionId = id;
+      return id;
+    },
     loseAgent: (workspaceId) => void (latestBuild(world, find(workspaceId)).agentLostAt = world.now()),
     statusOf: (workspaceId) => statusOf(world, find(workspaceId)),
   };
@@ -219,31 +234,31 @@ function workspaces(world: World): Pick<SimulatedCoder, 'addWorkspace' | 'buildW
 function templateNamed(world: World, name: string, creatorId: string): string {
   const known = [...world.templates.values()].find((template) => template.name === name);
   if (known) return known.id;
-  const versionId = randomUUID();
-  const template = {
-    id: randomUUID(),
-    creatorId,
-    createdAt: world.now(),
-    name,
-    displayName: '',
-    description: '',
-    icon: '',
-    activeVersionId: versionId,
-    allowUserCancel: false,
-  };
-  world.templates.set(template.id, template);
-  world.versions.set(versionId, {
-    id: versionId,
+  const id = randomUUID();
+  const activeVersionId = makeVersion(world, id, { name: 'v1', creatorId, variables: {} });
+  const texts = { displayName: '', description: '', icon: '' };
+  const common = { id, creatorId, createdAt: world.now(), name, ...texts, allowUserCancel: false };
+  world.templates.set(id, { ...common, activeVersionId });
+  return id;
+}
+
+function makeVersion(
+  world: World,
+  templateId: string,
+  version: Pick<SimulatedVersion, 'name' | 'creatorId' | 'variables'>,
+): string {
+  const id = randomUUID();
+  world.versions.set(id, {
+    ...version,
+    id,
     jobId: randomUUID(),
-    name: 'v1',
     message: '',
     readme: '',
     fileId: randomUUID(),
-    creatorId,
     createdAt: world.now(),
     timing: finished,
     ends: { status: 'succeeded' },
-    templateId: template.id,
+    templateId,
   });
-  return template.id;
+  return id;
 }

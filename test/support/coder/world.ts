@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { emptyForm, type SimulatedForm } from './form.ts';
 import type { TokenScope } from './rights.ts';
 import { instant, isActive, phaseOf, type BuildTiming } from './timeline.ts';
 
@@ -54,6 +55,8 @@ export interface SimulatedVersion {
   readonly ends: JobEnd;
   /** The variables it was pushed with. */
   readonly variables?: Readonly<Record<string, string>>;
+  /** Its parameters and presets. */
+  readonly form?: SimulatedForm;
   templateId: string | null;
 }
 
@@ -107,6 +110,8 @@ export interface SimulatedBuild {
   /** When the workspace agent went away without a build; null while it is there. */
   agentLostAt: number | null;
   readonly onSuccess: Transition | null;
+  /** What the owner chose. */
+  readonly parameters: Readonly<Record<string, string>>;
 }
 
 export type Transition = 'start' | 'stop' | 'delete';
@@ -125,6 +130,8 @@ export interface World {
   timing: BuildTiming;
   /** How every import ends, whatever its archive holds; null: as the archive says. */
   importEnds: JobEnd | null;
+  /** The form of every version that is imported from now on; no Terraform reads it from the archive. */
+  form: SimulatedForm;
 }
 
 export function emptyWorld(options: {
@@ -145,6 +152,7 @@ export function emptyWorld(options: {
     now: options.now,
     timing: options.timing ?? instant,
     importEnds: null,
+    form: emptyForm,
   };
 }
 
@@ -170,6 +178,8 @@ export interface NewBuild {
   readonly onSuccess?: Transition | null;
   readonly id?: string;
   readonly createdAt?: number;
+  /** Laid over those of the build before. */
+  readonly parameters?: Readonly<Record<string, string>>;
 }
 
 /** Appends a build; every start makes a new agent with a new token, even of a running workspace. */
@@ -189,6 +199,7 @@ export function addBuild(world: World, workspace: SimulatedWorkspace, build: New
     agent: build.transition === 'start' ? newAgent() : null,
     agentLostAt: null,
     onSuccess: build.onSuccess ?? null,
+    parameters: { ...workspace.builds.at(-1)?.parameters, ...build.parameters },
   };
   workspace.builds.push(added);
   return added;

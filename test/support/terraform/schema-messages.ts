@@ -24,6 +24,13 @@ export interface Attribute {
   readonly computed?: boolean;
   readonly sensitive?: boolean;
   readonly deprecated?: boolean;
+  /** Given to the provider and never kept: null in every plan and state. */
+  readonly write_only?: boolean;
+  /** Instead of `type`, in providers that speak protocol 6. */
+  readonly nested_type?: {
+    readonly nesting_mode: string;
+    readonly attributes: Readonly<Record<string, Attribute>>;
+  };
 }
 
 export interface NestedBlock {
@@ -52,17 +59,27 @@ function entityMessage(entity: Entity | undefined) {
   return { version: entity?.version ?? 0, block: blockMessage(entity?.block ?? {}) };
 }
 
+function attributeMessages(attributes: Readonly<Record<string, Attribute>> = {}): object[] {
+  return Object.entries(attributes).map(([name, attribute]) => ({
+    name,
+    ...typeMessage(attribute),
+    required: attribute.required === true,
+    optional: attribute.optional === true,
+    computed: attribute.computed === true,
+    sensitive: attribute.sensitive === true,
+    deprecated: attribute.deprecated === true,
+    write_only: attribute.write_only === true,
+  }));
+}
+
+function typeMessage({ type, nested_type: nested }: Attribute): object {
+  if (nested === undefined) return { type: Buffer.from(JSON.stringify(type)) };
+  return { nested_type: { nesting: nesting[nested.nesting_mode], attributes: attributeMessages(nested.attributes) } };
+}
+
 function blockMessage(block: Block): object {
   return {
-    attributes: Object.entries(block.attributes ?? {}).map(([name, attribute]) => ({
-      name,
-      type: Buffer.from(JSON.stringify(attribute.type)),
-      required: attribute.required === true,
-      optional: attribute.optional === true,
-      computed: attribute.computed === true,
-      sensitive: attribute.sensitive === true,
-      deprecated: attribute.deprecated === true,
-    })),
+    attributes: attributeMessages(block.attributes),
     block_types: Object.entries(block.block_types ?? {}).map(([name, nested]) => ({
       type_name: name,
       nesting: nesting[nested.nesting_mode],

@@ -35,7 +35,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 const now = (): Date => new Date('2026-01-02T03:04:05Z');
 
-const dangerous = ['.git', '.git/**', '.opencode/**', '.envrc', '.vscode/**', '.ambient/**'];
+const dangerous = ['.git', '.git/**', '.opencode/**', '.envrc', '.vscode/**', '.ambient/**', '.mcp.json'];
 
 describe('what a profile lets the harness do', () => {
   it('read-only: reads, lists and searches; the rest is denied', () => {
@@ -123,6 +123,7 @@ describe('S-53 settings', () => {
       relayPort: 3001,
       repositoryDir: null,
       agentDir: '/var/lib/outrigger-agent',
+      nixDir: null,
       runDir: '/run/outrigger',
     });
   });

@@ -28,8 +28,18 @@ import {
 import { startWorld, type World } from '../../../support/bridge/world.ts';
 import { run, type Finished } from '../../../support/terraform/terraform.ts';
 
-const idle: Status = { state: 'idle', task_id: null, attempt: null, port: null, session_id: null };
-const statusIn = (place: string): Status => JSON.parse(readFileSync(join(place, 'status.json'), 'utf8')) as Status;
+/** The part that says which session can be joined. */
+type Joining = Omit<Status, 'doing' | 'git'>;
+const joining = ({ state, task_id, attempt, port, session_id }: Status): Joining => ({
+  state,
+  task_id,
+  attempt,
+  port,
+  session_id,
+});
+const idle: Joining = { state: 'idle', task_id: null, attempt: null, port: null, session_id: null };
+const statusIn = (place: string): Joining =>
+  joining(JSON.parse(readFileSync(join(place, 'status.json'), 'utf8')) as Status);
 
 let directory: string;
 beforeEach(() => {
@@ -139,10 +149,10 @@ describe('the terminal app `opencode` against a real attempt', () => {
     chmodSync(place, 0o777);
     return place;
   };
-  const running = async (place: string): Promise<Status> =>
+  const running = async (place: string): Promise<Joining> =>
     await until('a session to join', () => {
       const text = readIfThere(join(place, 'status.json'));
-      const status = text === null ? null : (JSON.parse(text) as Status);
+      const status = text === null ? null : joining(JSON.parse(text) as Status);
       return status !== null && status.session_id !== null && status;
     });
 

@@ -14,8 +14,18 @@ const stopped: Arrange = (world) => world.build(ids.main, { transition: 'stop' }
 const building: Arrange = (world) => world.build(ids.main, { transition: 'start', timing: running });
 const deleted: Arrange = (world) =>
   world.build(ids.preset, { transition: 'delete', id: '1f8c9bc2-3316-4981-ad12-98d493a3d133' });
+const failedSyntax: Arrange = (world) => world.version('93b3758e-3486-4a29-bbeb-8f0377ec52b6', { status: 'failed' });
+const failedPlan: Arrange = (world) => world.version('44840f15-3309-4f46-86f3-81fde438ca72', { status: 'failed' });
+const failedVariable: Arrange = (world) =>
+  world.version('0e7e5c3e-29be-4f9e-b570-2fc6450e248e', { status: 'failed', errorCode: 'REQUIRED_TEMPLATE_VARIABLES' });
+const failedEmpty: Arrange = (world) => world.version('1c3ba711-d530-4943-bbd8-775bfe0813b0', { status: 'failed' });
 const withoutTtl = (world: RecordedWorld): void =>
   void Object.assign(world.coder.world.workspaces.get(ids.main) ?? {}, { ttlMs: null });
+
+const withVariables: Arrange = (world) =>
+  void Object.assign(world.coder.world.versions.get(ids.version1) ?? {}, {
+    variables: { agent_url: 'http://coder.test', labels: '{"team":"core"}' },
+  });
 
 /** What must be so before a recording can be replayed, where the ordinary recorded world does not do. */
 export const arrangements: Readonly<Record<string, Arrange>> = {
@@ -28,20 +38,31 @@ export const arrangements: Readonly<Record<string, Arrange>> = {
   '931': (_world, send) => send('909'),
   '937': (_world, send) => send('909'),
 
+  '158': ({ coder }) => {
+    const file = coder.world.files.get(ids.file);
+    if (file) coder.world.files.set(ids.file, { ...file, bytes: Buffer.from('stands for the bytes of one archive') });
+  },
+
   // Versions and templates.
   '171': (world) => world.version(ids.version1, { timing: pending }),
+  '173': (world) => world.version(ids.version1, { timing: pending }),
+  '175': (world) => world.version(ids.version1, { timing: pending }),
+  '174': (world) => world.version(ids.version1, { timing: pending }),
   '177': (world) => world.version('8e4aef94-73e6-4684-bb35-bce8f038c42c', { timing: pending }),
   '178': (world) => world.version(ids.version1, { timing: running }),
+  '180': (world) => world.version(ids.version1, { timing: running }),
   '182': (world) => world.version(ids.version1, {}),
   '185': (world) => world.version(ids.version1, {}),
-  '205': (world) => world.version('93b3758e-3486-4a29-bbeb-8f0377ec52b6', { status: 'failed' }),
-  '207': (world) => world.version('44840f15-3309-4f46-86f3-81fde438ca72', { status: 'failed' }),
-  '209': (world) =>
-    world.version('0e7e5c3e-29be-4f9e-b570-2fc6450e248e', {
-      status: 'failed',
-      errorCode: 'REQUIRED_TEMPLATE_VARIABLES',
-    }),
-  '211': (world) => world.version('1c3ba711-d530-4943-bbd8-775bfe0813b0', { status: 'failed' }),
+  '189': withVariables,
+  '205': failedSyntax,
+  '206': failedSyntax,
+  '214': failedSyntax,
+  '207': failedPlan,
+  '208': failedPlan,
+  '209': failedVariable,
+  '210': failedVariable,
+  '211': failedEmpty,
+  '212': failedEmpty,
   '215': (world) => {
     const id = '2694bdc2-e86b-48f6-bdfc-e1978e54b0bd';
     world.coder.world.files.set(id, { id, ownerId: ids.templateAdmin, digest: id, bytes: Buffer.from('') });
@@ -51,8 +72,9 @@ export const arrangements: Readonly<Record<string, Arrange>> = {
     world.coder.world.templates.delete(ids.recDocker);
     world.version(ids.version1, {});
   },
-  '253': (world) => world.version('93b3758e-3486-4a29-bbeb-8f0377ec52b6', { status: 'failed' }),
-  '257': (world) => world.version('44840f15-3309-4f46-86f3-81fde438ca72', { status: 'failed' }),
+  '253': failedSyntax,
+  '257': failedPlan,
+  '268': withVariables,
   '285': (world) =>
     world.version('885e66d8-ad9e-4d79-8b3c-9978965d0da9', { status: 'failed', templateId: ids.recDocker }),
 
@@ -74,6 +96,13 @@ export const arrangements: Readonly<Record<string, Arrange>> = {
   },
   '460': (world) => world.build(ids.main, { transition: 'start', id: 'a540c057-6538-4715-a82e-9a452603b992' }),
   '461': (world) => world.build(ids.main, { transition: 'start', id: 'a540c057-6538-4715-a82e-9a452603b992' }),
+
+  '466': (world) =>
+    world.build(ids.main, {
+      transition: 'start',
+      id: 'a540c057-6538-4715-a82e-9a452603b992',
+      parameters: { size: 's', branch: 'main', cpu: '2' },
+    }),
 
   // The workspaces of rec-null have no agent in the recordings.
   '400': (world) => world.build(ids.byOwner, { transition: 'stop' }),

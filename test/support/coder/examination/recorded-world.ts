@@ -3,6 +3,7 @@ import type { NewBuild, SimulatedWorkspace } from '../world.ts';
 import { addBuild } from '../world.ts';
 import { startSimulatedCoder, type SimulatedCoder } from '../simulated-coder.ts';
 import { finished, type BuildTiming } from '../timeline.ts';
+import { recordedForm } from './recorded-form.ts';
 import { recordings } from './recordings.ts';
 
 /** Ids of the recorded deployment, so that recorded paths and bodies can be replayed as they are. */
@@ -156,6 +157,7 @@ function addVersion(
       ...(status === 'failed' ? { error: 'failed' } : {}),
       ...(errorCode ? { errorCode } : {}),
     },
+    ...(templateId === ids.recDocker ? { form: recordedForm } : {}),
     templateId,
   });
 }

@@ -1,0 +1,77 @@
+import { TerraformLocal } from 'cdktf';
+import type { Construct } from 'constructs';
+import { paths } from '../contract.ts';
+import { expression } from '../hcl/expressions.ts';
+import { imageName } from './image-name.ts';
+
+/** What an IDE adds to the worker's limits (C-36). */
+const ideCpu = 2;
+const ideMemoryMb = 2048;
+
+const choice = (name: string): string => `data.coder_parameter.${name}[0].value`;
+
+/**
+ * What was chosen in the end, as Terraform expressions: the form, its hidden fields filled in, the admin's defaults.
+ *
+ * Everything else in a template reads these, so a field may come and go with its condition in one place.
+ */
+export interface Choices {
+  readonly image: string;
+  readonly repository: string;
+  readonly ref: string;
+  /** JSON of further repositories: `[{"url": …}]`. */
+  readonly moreRepositories: string;
+  /** Where the first repository lies, or the workspace. */
+  readonly folder: string;
+  /** Whether the image holds an IDE at all. */
+  readonly hasIde: string;
+  readonly ideEnabled: string;
+  readonly agentMode: string;
+  readonly profile: string;
+  /** Whether the image is called one with Nix. */
+  readonly hasNix: string;
+  readonly nixConfig: string;
+  readonly workerCpu: string;
+  readonly workerMemoryMb: string;
+  readonly agentCpu: string;
+  readonly agentMemoryMb: string;
+}
+
+export function choicesOf(scope: Construct): Choices {
+  const local = (name: string, hcl: string): string => {
+    new TerraformLocal(scope, `local:${name}`, expression(hcl));
+    return `local.${name}`;
+  };
+  const image = 'data.coder_parameter.executor_image.value';
+  const repository = 'data.coder_parameter.git_repository.value';
+  const cpu = 'tonumber(data.coder_parameter.cpu.value)';
+  local('images', `{ for image in var.executor_images : ${imageName('image')} => image }`);
+  const hasIde = local('has_ide', `contains([for image in var.ide_images : ${imageName('image')}], ${image})`);
+  return {
+    image: local('executor_image', `${image} == "own" ? ${choice('own_image')} : local.images[${image}]`),
+    repository,
+    ref: local('git_ref', `try(${choice('git_ref')}, "")`),
+    moreRepositories: local(
+      'more_repositories',
+      `jsonencode([for url in jsondecode(try(${choice('more_repositories')}, "[]")) : { url = url }])`,
+    ),
+    folder: local(
+      'folder',
+      `join("/", compact(["${paths.workspace}", try(regex("([^/:]+?)(?:\\\\.git)?/?$", ${repository})[0], "")]))`,
+    ),
+    hasIde,
+    ideEnabled: local('ide_enabled', `try(tobool(${choice('ide_enabled')}), false)`),
+    agentMode: local('agent_mode', `try(${choice('agent_mode')}, var.agent_modes[0])`),
+    profile: 'data.coder_parameter.permission_profile.value',
+    hasNix: local('has_nix', 'can(regex("\\\\bnix\\\\b", local.executor_image))'),
+    nixConfig: local('nix_config', `try(${choice('nix_config')}, "")`),
+    // Docker refuses a limit above the cores of its host, and max_cpu is where an admin says how many those are.
+    workerCpu: local('worker_cpu', `${hasIde} ? max(${cpu}, min(${cpu} + ${String(ideCpu)}, var.max_cpu)) : ${cpu}`),
+    workerMemoryMb: local(
+      'worker_memory_mb',
+      `data.coder_parameter.memory.value + (${hasIde} ? ${String(ideMemoryMb)} : 0)`,
+    ),
+    agentCpu: local('agent_cpu', `try(tonumber(${choice('agent_cpu')}), 1)`),
+    agentMemoryMb: local('agent_memory_mb', `try(tonumber(${choice('agent_memory')}), 4096)`),
+  };
+}

@@ -1,0 +1,12 @@
+/** Tag and digest at the end of a pinned image. */
+const pin = '/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/';
+
+/**
+ * What an image is called in the form: without tag and digest, as an HCL expression.
+ *
+ * A workspace keeps what was chosen. Were that a digest, every push of newer images would leave it with a choice that is
+ * no longer offered, and Coder would refuse to build it.
+ */
+export function imageName(hcl: string): string {
+  return `replace(${hcl}, "${pin}", "")`;
+}

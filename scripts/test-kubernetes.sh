@@ -1,0 +1,26 @@
+#!/bin/sh
+# Runs the templates' pods on a real cluster: scripts/test-kubernetes.sh
+#
+# KUBECONFIG_LAB            kubeconfig of a cluster that this may use: it makes namespaces and RuntimeClasses, and removes them
+# OUTRIGGER_EXECUTOR_IMAGE  executor image that the nodes have, such as the one of `make AGENT=base build`
+# OUTRIGGER_OPENCODE_IMAGE  the image of `make AGENT=opencode build`, in the same way
+#
+# Needed besides: kubectl and terraform. Without a registry put the images on the node first, for instance with
+# `docker save IMAGE… | ctr -n k8s.io images import -`.
+set -eu
+
+cd "$(dirname "$0")/.."
+for name in KUBECONFIG_LAB OUTRIGGER_EXECUTOR_IMAGE OUTRIGGER_OPENCODE_IMAGE; do
+  eval "value=\${$name:-}"
+  if [ -z "$value" ]; then
+    echo "test-kubernetes: $name is not set. The first lines of scripts/test-kubernetes.sh say what it is." >&2
+    exit 2
+  fi
+done
+for program in kubectl terraform; do
+  if ! command -v "$program" >/dev/null; then
+    echo "test-kubernetes: there is no $program in PATH. Install it and run this again." >&2
+    exit 2
+  fi
+done
+exec npm run --silent jest -- test/kubernetes

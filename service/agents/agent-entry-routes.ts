@@ -1,0 +1,141 @@
+import express, { type Request, type Response } from 'express';
+import { limits, type Actor } from '../../modules/contract.ts';
+import { providerKeyName } from '../gateway/provider-keys.ts';
+import type { Clock } from '../platform/clock.ts';
+import { notFound } from '../platform/errors.ts';
+import { asBodyFault, pathParameter, requestId, type Route } from '../platform/http.ts';
+import type { AgentSecrets } from '../secrets/agent-secrets.ts';
+import {
+  actorOf,
+  makeAdmitOrganizationAdmin,
+  organizationAsked,
+  type OrganizationAdminParts,
+} from '../secrets/organization-admin.ts';
+import { agentName, destinationOf, isExpired, readManifest, type AgentEntry, type Credential } from './agent-entry.ts';
+import { deleteEntry, entriesOf, saveEntry } from './agent-entry-store.ts';
+
+export interface AgentEntryParts extends OrganizationAdminParts {
+  readonly secrets: Pick<AgentSecrets, 'list'>;
+  readonly upstreamUrl: string;
+  readonly clock: Clock;
+}
+
+const path = '/api/v2/agents/registry/:name';
+
+/**
+ * What an organization gives its agents: credentials by reference, and images. Its admins write, its members read.
+ *
+ * Body     kubeopencode's `Agent`, as YAML or JSON. Answers repeat it, with a `status` beside it.
+ * Safety   no value passes here in either direction, and none reaches a workspace: a model provider's key is used by
+ *          the gateway, everything else is for the broker.
+ */
+export function agentEntryRoutes(parts: AgentEntryParts): (Route & { readonly rawBody?: true })[] {
+  return [
+    {
+      method: 'put',
+      path,
+      guard: 'user',
+      rawBody: true,
+      summary: 'Writes what an agent of the organization uses: credentials by reference, images.',
+      handler: (request, response) => write(parts, request, response),
+    },
+    {
+      method: 'get',
+      path,
+      guard: 'user',
+      summary: 'Reads what an agent of the organization uses, never a value.',
+      handler: async (request, response) => {
+        const name = agentName(pathParameter(request, 'name'));
+        const organizationId = organizationAsked(request, response);
+        const { organizationIds } = response.locals['actor'] as Actor;
+        if (!organizationIds.includes(organizationId)) throw notFound(`Agent '${name}'`);
+        response.json(await present(parts, organizationId, name));
+      },
+    },
+    {
+      method: 'delete',
+      path,
+      guard: 'user',
+      summary: 'Deletes what was written for an agent of the organization.',
+      handler: (request, response) => remove(parts, request, response),
+    },
+  ];
+}
+
+async function write(parts: AgentEntryParts, request: Request, response: Response): Promise<void> {
+  const { database, audit, clock } = parts;
+  const name = agentName(pathParameter(request, 'name'));
+  const what = { action: 'agent_entry.written', target: { type: 'agent_entry', id: name } };
+  const organizationId = await makeAdmitOrganizationAdmin(parts)(request, response, what);
+  const spec = readManifest(await readBody(request, response), name);
+  const actor = actorOf(response);
+  await database.transaction(async (tx) => {
+    await saveEntry(tx, { organizationId, name, spec, updatedAt: clock.now(), updatedBy: actor });
+    const credentials = spec.credentials.map(({ env, secretRef: { name, key } }) => `${env}=${name}/${key}`).join(' ');
+    const { agentImage = null, executorImage = null, attachImage = null } = spec;
+    const images = { agent_image: agentImage, executor_image: executorImage, attach_image: attachImage };
+    const rest = { actor, outcome: 'success' as const, organizationId, requestId: requestId(response) };
+    await audit.append(tx, { ...what, ...rest, data: { credentials, ...images } });
+  });
+  response.json(await present(parts, organizationId, name));
+}
+
+async function remove(parts: AgentEntryParts, request: Request, response: Response): Promise<void> {
+  const name = agentName(pathParameter(request, 'name'));
+  const what = { action: 'agent_entry.deleted', target: { type: 'agent_entry', id: name } };
+  const organizationId = await makeAdmitOrganizationAdmin(parts)(request, response, what);
+  await parts.database.transaction(async (tx) => {
+    if (!(await deleteEntry(tx, organizationId, name))) throw notFound(`Agent '${name}'`);
+    const rest = { actor: actorOf(response), outcome: 'success' as const, requestId: requestId(response) };
+    await parts.audit.append(tx, { ...what, ...rest, organizationId });
+  });
+  response.status(204).end();
+}
+
+const parseText = express.text({ type: () => true, limit: limits.jsonBodyBytes });
+
+/** The body as text, whatever its type says: YAML has had several. */
+const readBody = (request: Request, response: Response): Promise<string> =>
+  new Promise((resolve, reject) =>
+    parseText(request, response, (error?: unknown) => {
+      if (error !== undefined) reject(asBodyFault(error));
+      else resolve(typeof request.body === 'string' ? request.body : '');
+    }),
+  );
+
+async function present(parts: AgentEntryParts, organizationId: string, name: string) {
+  const entry = (await entriesOf(parts.database, organizationId)).find((one) => one.name === name);
+  if (!entry) throw notFound(`Agent '${name}'`);
+  const secrets = await parts.secrets.list(organizationId);
+  const isStored = ({ secretRef }: Credential): boolean =>
+    secrets.some((secret) => secret.name === secretRef.name && secret.keys.includes(secretRef.key));
+  return {
+    apiVersion: 'kubeopencode.io/v1alpha1',
+    kind: 'Agent',
+    metadata: { name },
+    spec: entry.spec,
+    status: statusOf(parts, entry, isStored),
+  };
+}
+
+function statusOf(parts: AgentEntryParts, entry: AgentEntry, isStored: (credential: Credential) => boolean) {
+  const upstreamTakes = providerKeyName(parts.upstreamUrl);
+  return {
+    organization_id: entry.organizationId,
+    created_at: entry.createdAt.toISOString(),
+    updated_at: entry.updatedAt.toISOString(),
+    updated_by: entry.updatedBy,
+    credentials: entry.spec.credentials.map((credential) => ({
+      name: credential.name,
+      env: credential.env,
+      destination: destinationOf(credential),
+      scope: credential.scope ?? null,
+      expires_at: credential.expiresAt ?? null,
+      /** Whether there is a value behind the reference. */
+      stored: isStored(credential),
+      /** Whether the gateway's upstream takes this key; null for what is not the gateway's. */
+      fits_upstream: destinationOf(credential) === 'gateway' ? credential.env === upstreamTakes : null,
+      expired: isExpired(credential, parts.clock.now()),
+    })),
+  };
+}

@@ -1,0 +1,103 @@
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { isProviderKey } from '../gateway/provider-keys.ts';
+import { ServiceError } from '../platform/errors.ts';
+import { checkText, parse } from '../platform/http.ts';
+import { secretKey, secretName } from '../secrets/agent-secret-routes.ts';
+
+/** As Kubernetes names things, so that manifests written for kubeopencode fit here. */
+const label = z
+  .string()
+  .max(63)
+  .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/, 'must be lower-case letters, digits and hyphens, such as my-agent');
+
+const pinnedImage = z
+  .string()
+  .max(500)
+  .regex(
+    /^[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}$/,
+    'must be pinned by digest, such as registry.example.com/base:1@sha256:<64 hex digits>',
+  );
+
+const credential = z.strictObject({
+  name: label,
+  secretRef: z.strictObject({ name: secretName, key: secretKey }),
+  env: z
+    .string()
+    .max(128)
+    .regex(/^[A-Z][A-Z0-9_]*$/, 'must be capitals, digits and _, such as GITHUB_TOKEN'),
+  /** What the credential was given the right to, as its issuer words it. */
+  scope: z.array(z.string().min(1).max(200)).min(1).max(50).optional(),
+  expiresAt: z.iso.datetime({ offset: true }).optional(),
+});
+
+/** An agent in the words of kubeopencode's `Agent`; what is not here is refused, because nothing would heed it. */
+const manifest = z.strictObject({
+  apiVersion: z.literal('kubeopencode.io/v1alpha1'),
+  kind: z.literal('Agent'),
+  metadata: z.strictObject({ name: label }),
+  spec: z.strictObject({
+    credentials: z
+      .array(credential)
+      .max(50)
+      .refine((all) => areDistinct(all.map(({ name }) => name)), 'two have the same name')
+      .refine((all) => areDistinct(all.map(({ env }) => env)), 'two have the same env')
+      .default([]),
+    /** Brings OpenCode. */
+    agentImage: pinnedImage.optional(),
+    /** Where the work happens. */
+    executorImage: pinnedImage.optional(),
+    /** Where a person attaches. */
+    attachImage: pinnedImage.optional(),
+  }),
+});
+
+const areDistinct = (words: readonly string[]): boolean => new Set(words).size === words.length;
+
+export type AgentSpec = z.output<typeof manifest>['spec'];
+export type Credential = AgentSpec['credentials'][number];
+
+export interface AgentEntry {
+  readonly organizationId: string;
+  readonly name: string;
+  readonly spec: AgentSpec;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  readonly updatedBy: string;
+}
+
+/** Who uses the value: the gateway towards model providers, the broker towards everything else. */
+export const destinationOf = ({ env }: Credential): 'gateway' | 'broker' => (isProviderKey(env) ? 'gateway' : 'broker');
+
+export const isExpired = ({ expiresAt }: Credential, now: Date): boolean =>
+  expiresAt !== undefined && new Date(expiresAt) <= now;
+
+export const agentName = (text: string): string => parse(z.object({ name: label }), { name: text }, 'The path').name;
+
+/** Reads the body of a PUT: YAML, of which JSON is a part. Throws `invalid`, without repeating the text. */
+export function readManifest(text: string, name: string): AgentSpec {
+  const value = readYaml(text);
+  checkText(value);
+  const { metadata, spec } = parse(manifest, value, 'The agent');
+  if (metadata.name === name) return spec;
+  throw new ServiceError(
+    'invalid',
+    'agent_name_differs',
+    `The body describes agent ${metadata.name}, the path names ${name}. Make them the same.`,
+  );
+}
+
+function readYaml(text: string): unknown {
+  const document = parseDocument(text, { prettyErrors: false });
+  // The library's own message quotes the line. Aliases are not followed: a few make a body of any size.
+  const fault = document.errors[0]?.code;
+  try {
+    if (fault === undefined) return document.toJS({ maxAliasCount: 0 }) as unknown;
+  } catch {
+    throw malformed('ALIAS');
+  }
+  throw malformed(fault);
+}
+
+const malformed = (code: string): ServiceError =>
+  new ServiceError('invalid', 'malformed_yaml', `The body is not a YAML or JSON document (${code}). Check its syntax.`);

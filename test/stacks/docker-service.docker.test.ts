@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { inSynthesized, onStack, type DeployPlan } from '../support/terraform/deployable.ts';
+import { createArguments, docker, dockerResult } from '../support/terraform/planned-docker.ts';
+import { run, terraformPath } from '../support/terraform/terraform.ts';
+
+/** An image that `make AGENT=service build` made; without it there is nothing to run. */
+const image = process.env.OUTRIGGER_TEST_SERVICE_IMAGE;
+const withService =
+  process.env.OUTRIGGER_TEST_DOCKER !== '1' || image === undefined || terraformPath === null ? describe.skip : describe;
+
+const name = `outrigger-test-${randomBytes(4).toString('hex')}`;
+const token = `canary-${randomBytes(16).toString('hex')}`;
+
+type Resources = NonNullable<DeployPlan['planned_values']['root_module']['resources']>;
+type Resource = Resources[number];
+
+/** The arguments of a planned container that the shared helper leaves to its caller. */
+interface Planned {
+  readonly healthcheck: readonly { readonly test: readonly string[] }[];
+  readonly log_driver?: string | null;
+  readonly log_opts?: Readonly<Record<string, string>> | null;
+  readonly upload: readonly { readonly file: string; readonly source: string; readonly permissions: string }[];
+}
+
+async function planned(secret: string): Promise<Resources> {
+  const values = {
+    name,
+    service_image: `registry.example.com/outrigger-service:1@sha256:${'a'.repeat(64)}`,
+    coder_url: 'https://coder.example.com',
+    outrigger_url: 'https://outrigger.example.com',
+    coder_token_file: secret,
+  };
+  return await inSynthesized({ OUTRIGGER_STACKS: 'docker-service' }, async (directory) => {
+    const plan = await onStack(directory, 'docker-service', values, (bench) => bench.plan());
+    return plan.planned_values.root_module.resources ?? [];
+  });
+}
+
+const settingsOf = (resource: Resource): Planned => resource.values as unknown as Planned;
+
+const nameOf = (resource: Resource): string => String(resource.values['name']);
+
+/** As the provider does it: make, upload to `/` a tar whose one file belongs to root, start. */
+async function startContainer(resource: Resource): Promise<void> {
+  const { log_driver: driver, log_opts: options, upload } = settingsOf(resource);
+  const rest = { ...resource.values, log_driver: null, log_opts: null, image };
+  const planned = { ...resource, type: 'docker_container', name: '', values: rest };
+  const [create = '', ...words] = createArguments(planned);
+  const logging = Object.entries(options ?? {}).flatMap(([key, value]) => ['--log-opt', `${key}=${value}`]);
+  await docker(create, ...(driver == null ? [] : ['--log-driver', driver]), ...logging, ...words);
+  for (const { file, source, permissions } of upload) {
+    const inside = `--absolute-names --transform='s|.*|${file.slice(1)}|'`;
+    const tar = `tar --owner=0 --group=0 --mode=${permissions} ${inside} -cf - '${source}'`;
+    const { code, stderr } = await run('sh', ['-c', `${tar} | docker cp - ${nameOf(resource)}:/`]);
+    if (code !== 0) throw new Error(stderr);
+  }
+  if (resource.values['start'] !== false) await docker('start', nameOf(resource));
+}
+
+/** Asks with the planned healthcheck until it agrees. Ends with the log when the container did. */
+async function healthy(resource: Resource): Promise<void> {
+  const [, ...probe] = settingsOf(resource).healthcheck[0]?.test ?? [];
+  for (;;) {
+    const { code } = await dockerResult('exec', name, ...probe);
+    if (code === 0) return;
+    const state = await docker('inspect', '--format', '{{.State.Status}} {{.RestartCount}}', name);
+    if (state !== 'running 0') throw new Error(`The container is ${state}.\n${await docker('logs', name)}`);
+  }
+}
+
+withService('the container of docker-service, as planned (part of S-16)', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'outrigger-secrets-'));
+  let resources: Resources = [];
+  const ofType = (type: string) => resources.filter(({ address }) => address.startsWith(`${type}.`));
+  const container = (label: string): Resource => {
+    const found = resources.find(({ address }) => address === `docker_container.${label}`);
+    if (found === undefined) throw new Error(`No container "${label}" is planned.`);
+    return found;
+  };
+  const service = () => container('service');
+  const node = (script: string) => dockerResult('exec', name, 'node', '-e', script);
+
+  beforeAll(async () => {
+    const secret = join(directory, 'coder-token');
+    writeFileSync(secret, token);
+    resources = await planned(secret);
+    for (const { values } of ofType('docker_volume')) await docker('volume', 'create', String(values['name']));
+    for (const { values } of ofType('docker_network')) await docker('network', 'create', String(values['name']));
+    await startContainer(container('secrets'));
+    await startContainer(service());
+    await healthy(service());
+  }, 240_000);
+
+  afterAll(async () => {
+    for (const resource of ofType('docker_container')) await dockerResult('rm', '--force', nameOf(resource));
+    for (const { values } of ofType('docker_network')) await dockerResult('network', 'rm', String(values['name']));
+    for (const { values } of ofType('docker_volume')) await dockerResult('volume', 'rm', String(values['name']));
+    rmSync(directory, { recursive: true, force: true });
+  }, 60_000);
+
+  it('holds its secret in a file that only it can read, and in no environment, label or log', async () => {
+    const read = await node("process.stdout.write(require('fs').readFileSync('/run/secrets/coder-token', 'utf8'))");
+    const { stdout: mode } = await node(
+      "const s = require('fs').statSync('/run/secrets/coder-token'); process.stdout.write([s.uid, s.gid, (s.mode & 0o777).toString(8)].join(' '))",
+    );
+
+    expect(read.stdout).toBe(token);
+    expect(mode).toBe('0 0 440');
+    expect(await docker('inspect', name)).not.toContain(token);
+    expect(await docker('logs', name)).not.toContain(token);
+  });
+
+  it('cannot write its root', async () => {
+    const { code, stderr } = await node("require('fs').writeFileSync('/app/planted', '')");
+
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('EROFS');
+  });
+
+  it('keeps its database and its keys when it is made anew', async () => {
+    const marks = "require('fs').readFileSync('/var/lib/outrigger/data/keys/audit-signing-key', 'utf8')";
+    const key = `process.stdout.write(require('crypto').createHash('sha256').update(${marks}).digest('hex'))`;
+    const before = (await node(key)).stdout;
+    await docker('stop', '--time', '30', name);
+    const ended = await docker('inspect', '--format', '{{.State.ExitCode}}', name);
+    await docker('rm', name);
+    await startContainer(service());
+    await healthy(service());
+
+    expect(ended).toBe('0');
+    expect(before).toHaveLength(64);
+    expect((await node(key)).stdout).toBe(before);
+  }, 240_000);
+
+  it('comes back by itself when it dies, and serves again', async () => {
+    const died = await dockerResult('exec', name, 'node', '-e', 'process.kill(1, "SIGTERM")');
+    expect(died.code).not.toBeNull();
+    const count = () => docker('inspect', '--format', '{{.RestartCount}} {{.State.Status}}', name);
+    while (!/^1 running/.test(await count())) continue;
+    const [, ...probe] = settingsOf(service()).healthcheck[0]?.test ?? [];
+    while ((await dockerResult('exec', name, ...probe)).code !== 0) continue;
+
+    expect(await count()).toBe('1 running');
+  }, 120_000);
+});
