@@ -173,7 +173,7 @@ describe('a bridge whose container stops', () => {
         failure: { reason: 'BridgeLost', retryable: true },
         stop: { processes_left: 0 },
       });
-      expect(service.isConnected).toBe(false);
+      await until('the connection to be gone', () => !service.isConnected);
       expect(processesOf('sleep 311', 'sleep 312')).toEqual([]);
     },
     2 * startMs,
