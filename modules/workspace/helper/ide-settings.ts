@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { readJsonc, type Jsonc } from './jsonc.ts';
 
 /**
  * What an IDE starts with; whatever the person chooses afterwards stays.
@@ -22,35 +23,42 @@ const firstSettings: Readonly<Record<string, unknown>> = {
 };
 
 /**
- * Writes `User/settings.json` of this user-data folder: missing keys, and the admin's list of extensions.
+ * Writes what is missing into `User/settings.json` of this user-data folder, and the admin's list of extensions whatever
+ * stood there; comments and the order of the rest stay.
  *
- * Errors   answers false, and leaves the file alone, where it is not plain JSON: people may write comments in it.
+ * Errors   answers false where nobody could read the file: the admin's list must hold, so it is kept beside as
+ *          `settings.json.broken` and begun anew.
  */
 export function writeIdeSettings(userDataDir: string, allowedExtensions: readonly string[]): boolean {
   const file = join(userDataDir, 'User', 'settings.json');
   mkdirSync(dirname(file), { recursive: true });
-  const present = settingsIn(file);
-  if (present === null) return false;
-  const allowed = Object.fromEntries(allowedExtensions.map((id) => [id, true]));
-  const wanted = { ...firstSettings, ...present, 'extensions.allowed': allowed };
-  if (JSON.stringify(wanted) === JSON.stringify(present)) return true;
-  writeFileSync(`${file}.next`, `${JSON.stringify(wanted, null, 2)}\n`);
-  renameSync(`${file}.next`, file);
-  return true;
+  const text = textIn(file);
+  const present = readJsonc(text?.trim() ? text : '{}');
+  if (present === null) renameSync(file, `${file}.broken`);
+  const next = completed(present ?? (readJsonc('{}') as Jsonc), {
+    'extensions.allowed': Object.fromEntries(allowedExtensions.map((id) => [id, true])),
+  });
+  if (next !== text) {
+    writeFileSync(`${file}.next`, next);
+    renameSync(`${file}.next`, file);
+  }
+  return present !== null;
 }
 
-function settingsIn(file: string): Record<string, unknown> | null {
-  let text: string;
+/** The text of these settings with what is missing of the first ones, and with `decided` whatever it had. */
+function completed(present: Jsonc, decided: Readonly<Record<string, unknown>>): string {
+  const wanted = { ...firstSettings, ...present.value, ...decided };
+  const changed = Object.entries(wanted).filter(
+    ([name, value]) => JSON.stringify(value) !== JSON.stringify(present.value[name]),
+  );
+  let next = present;
+  for (const [name, value] of changed) next = readJsonc(next.with(name, value)) ?? next;
+  return next.text;
+}
+
+function textIn(file: string): string | null {
   try {
-    text = readFileSync(file, 'utf8');
-  } catch {
-    return {};
-  }
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null;
+    return readFileSync(file, 'utf8');
   } catch {
     return null;
   }
