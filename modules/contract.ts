@@ -80,9 +80,14 @@ export const helperEnvironment = {
   /** Extensions that may be installed: `publisher.name` or `publisher`, comma separated; `*` is all, empty none. */
   allowedExtensions: 'OUTRIGGER_ALLOWED_EXTENSIONS',
   runDir: 'OUTRIGGER_RUN_DIR',
+  toolsDir: 'TOOLS_DIR',
+  nixDir: 'OUTRIGGER_NIX_DIR',
   agentToken: 'CODER_AGENT_TOKEN',
   agentUrl: 'CODER_AGENT_URL',
 } as const;
+
+/** Below Nix's store: what nix.sh computed of a workspace.nix. It is there, if only empty, as soon as nothing more comes. */
+export const nixEnvironmentFile = 'var/outrigger/environment.json';
 
 /** The gate answers only under `/<hex of sha256(idePathSalt + CODER_AGENT_TOKEN)>/`, which `coder_app.url` carries. */
 export const idePathSalt = 'ide:';

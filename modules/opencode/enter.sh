@@ -6,7 +6,6 @@
 # WORKSPACE_DIR        default /workspace; WORKSPACE_PATH says the same
 # CUSTOM_CA_CERT_PATH  PEM file that is trusted beside the image's own certificates
 # HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY  in either case; empty counts as not set
-# OUTRIGGER_NIX_ENV    what nix.sh computed; default ~/.local/state/outrigger/nix-env
 #
 # Only what every sh can do, and no program of the image but those that join certificates: the root may be read-only,
 # the user unknown, and PATH anything.
@@ -113,7 +112,7 @@ spell_both NO_PROXY no_proxy
 # ---------------------------------------------------------------- the environment of workspace.nix
 
 # The bridge alone holds the proof, and its home is the agent's to write: what lies there must not reach it.
-nix=${OUTRIGGER_NIX_ENV:-$HOME/.local/state/outrigger/nix-env}
+nix=$HOME/.local/state/outrigger/nix-env
 if [ -z "${OUTRIGGER_PROOF:-}" ] && [ -f "$nix" ] && [ -r "$nix" ]; then
   # shellcheck source=/dev/null
   . "$nix"

@@ -6,6 +6,7 @@
 # CUSTOM_CA_DIR               where tls.crt goes, if that folder exists; default /etc/ssl/certs/custom-ca
 # OUTRIGGER_CUSTOM_CA_BASE64  certificates in PEM form, base64; empty removes what an earlier start left
 # WORKSPACE_DIR               gets its usual folders; default /workspace
+# OUTRIGGER_NIX_DIR           Nix's store, where the image has Nix; default /nix
 set -eu
 
 source=$(cd "$(dirname "$0")" && pwd)
@@ -76,6 +77,12 @@ make_folders() {
   done
 }
 
+# A store that is kept holds what the last start computed, and who waits for this start's would take it.
+forget_nix() {
+  rm -f "${OUTRIGGER_NIX_DIR:-/nix}/var/outrigger/environment.json" || true
+}
+
 fill_tools
 fill_certificates
 make_folders
+forget_nix

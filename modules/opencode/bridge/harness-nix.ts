@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { nixEnvironmentFile } from '../../contract.ts';
 import type { Environment } from './runner-protocol.ts';
 
 /** What a workspace.nix adds to the environment of the agent's tools. */
@@ -35,7 +36,7 @@ const maxBytes = 1024 * 1024;
 export async function nixEnvironment(wait: NixWait): Promise<NixEnvironment> {
   const { nixDir, signal, onWait, limitMs = waitMs, everyMs = pollMs } = wait;
   if (nixDir === null) return nothing;
-  const file = join(nixDir, 'var', 'outrigger', 'environment.json');
+  const file = join(nixDir, nixEnvironmentFile);
   const deadline = performance.now() + limitMs;
   for (let isFirst = true; ; isFirst = false) {
     const text = textOf(file);

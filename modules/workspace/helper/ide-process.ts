@@ -18,6 +18,8 @@ export interface IdeProcess {
 export interface LaunchOptions {
   readonly kind: IdeKind;
   readonly places: IdePlaces;
+  /** The wrapper that gives it the environment of a terminal, with the tools of a workspace.nix. */
+  readonly enter: string;
   /** Folder of its log and of the file that names its process. */
   readonly dataDir: string;
   readonly environment: Readonly<Record<string, string>>;
@@ -37,7 +39,7 @@ const probeMs = 5_000;
  *
  * Errors   `IdeMissing` where the image does not hold it.
  */
-export function launchIde({ kind, places, dataDir, environment, wait }: LaunchOptions): IdeProcess {
+export function launchIde({ kind, places, enter, dataDir, environment, wait }: LaunchOptions): IdeProcess {
   const program = findProgram(kind.program, environment['PATH'] ?? '');
   if (program === null)
     throw new IdeMissing(`This image holds no ${kind.program}. Choose an executor image that has it.`);
@@ -48,7 +50,7 @@ export function launchIde({ kind, places, dataDir, environment, wait }: LaunchOp
   rmSync(places.socket, { force: true });
 
   const log = openSync(join(dataDir, 'ide.log'), 'w', 0o600);
-  const child = spawn(program, kind.argv(places), {
+  const child = spawn(enter, [program, ...kind.argv(places)], {
     cwd: '/',
     detached: true,
     env: environment,

@@ -8,6 +8,7 @@ import { openGate, type Gate } from './gate.ts';
 import { ideKinds, type IdeKind, type IdePlaces } from './ide-kinds.ts';
 import { endForgottenIde, IdeMissing, launchIde } from './ide-process.ts';
 import { writeIdeSettings } from './ide-settings.ts';
+import { nixWait } from './nix-wait.ts';
 import { forgetPid, livingProcess, notePid } from './processes.ts';
 import { readStatus, readWish, writeIdeState } from './run-files.ts';
 import type { HelperSettings } from './settings.ts';
@@ -59,6 +60,7 @@ export async function serve({ settings, environment, log, nowMs, wait }: ServeOp
   let obstacle: string | null = null;
   const supervisor = superviseIde({
     wish: wishReader(settings),
+    waitsFor: nixWait(settings.nixDir, nowMs),
     launch: () => launch(kind, obstacle),
     tell: (state) => {
       log(`IDE: ${state.phase}${state.message === '' ? '' : `: ${state.message}`}`);
@@ -100,7 +102,7 @@ export async function serve({ settings, environment, log, nowMs, wait }: ServeOp
     if (known === null) throw new IdeMissing(noSuchIde(settings.ide));
     if (!writeIdeSettings(places.userDataDir, settings.allowedExtensions))
       log('IDE: settings.json holds comments or is broken, so nothing is added to it.');
-    return launchIde({ kind: known, places, dataDir, environment, wait });
+    return launchIde({ kind: known, places, enter: settings.enter, dataDir, environment, wait });
   }
 
   async function tryGate(ideSocket: () => string | null): Promise<Gate | null> {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { helperEnvironment, idePathSalt, paths, ports } from '../../contract.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -11,6 +11,10 @@ export interface HelperSettings {
   readonly dataDir: string;
   /** One file for each fact that Coder's agent metadata shows. */
   readonly factsDir: string;
+  /** The wrapper behind which everything of a workspace is started. */
+  readonly enter: string;
+  /** Where the image has Nix: its store; else null. */
+  readonly nixDir: string | null;
   /** Kind of the IDE, as the template names it. */
   readonly ide: string;
   readonly ideEnabled: boolean;
@@ -35,6 +39,8 @@ export function takeSettings(environment: Environment): HelperSettings {
     runDir: text(helperEnvironment.runDir) ?? paths.run,
     dataDir: join(home, '.local/share/outrigger-ide'),
     factsDir: join(home, '.local/state/outrigger/facts'),
+    enter: join(text(helperEnvironment.toolsDir) ?? paths.tools, basename(paths.enter)),
+    nixDir: text(helperEnvironment.nixDir),
     ide: text(helperEnvironment.ide) ?? 'code-server',
     ideEnabled: text(helperEnvironment.ideEnabled) === 'true',
     gatePort: portOf(text(helperEnvironment.idePort)) ?? ports.ide,

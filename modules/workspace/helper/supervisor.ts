@@ -4,6 +4,8 @@ import { IdeMissing, type IdeProcess } from './ide-process.ts';
 export interface SupervisorOptions {
   /** What is wanted now. */
   readonly wish: () => IdeWish;
+  /** What is missing before it can be started, in words for people; null where nothing is. */
+  readonly waitsFor: () => string | null;
   /** Starts the IDE; throws `IdeMissing` where there is none. */
   readonly launch: () => IdeProcess;
   /** Told of every change. */
@@ -33,7 +35,7 @@ const steadyMs = 300_000;
 export const gapAfter = (failures: number): number => Math.min(shortestGapMs * 2 ** failures, longestGapMs);
 
 /** Keeps the IDE as it is wanted: starts it, watches it, starts it again with growing pauses, and gives up in the end. */
-export function superviseIde({ wish, launch, tell, nowMs }: SupervisorOptions): Supervisor {
+export function superviseIde({ wish, waitsFor, launch, tell, nowMs }: SupervisorOptions): Supervisor {
   let wanted = wish();
   let state: IdeState = { phase: 'Stopped', message: '', generation: wanted.generation };
   let ide: IdeProcess | null = null;
@@ -110,8 +112,10 @@ export function superviseIde({ wish, launch, tell, nowMs }: SupervisorOptions): 
         return say('Stopped');
       }
       if (hasGivenUp) return say('Failed', state.message);
-      if (ide === null) return start();
-      await watch(ide);
+      if (ide !== null) return await watch(ide);
+      const missing = waitsFor();
+      if (missing === null) start();
+      else say('Starting', missing);
     },
     async end() {
       await stop();

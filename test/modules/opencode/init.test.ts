@@ -11,9 +11,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { nixEnvironmentFile } from '../../../modules/contract.ts';
 import { run, type Finished } from '../../support/terraform/terraform.ts';
 
 const room = (name: string): string => fileURLToPath(new URL(`../../../modules/opencode/${name}`, import.meta.url));
@@ -48,6 +49,7 @@ const init = async (certificates = ''): Promise<Finished> =>
       TOOLS_DIR: join(root, 'tools'),
       CUSTOM_CA_DIR: join(root, 'ca'),
       WORKSPACE_DIR: join(root, 'workspace'),
+      OUTRIGGER_NIX_DIR: join(root, 'nix'),
       OUTRIGGER_CUSTOM_CA_BASE64: certificates,
     },
   });
@@ -98,6 +100,18 @@ describe('modules/opencode/init.sh', () => {
     expect(readdirSync(workspace).sort()).toEqual(['artifacts', 'file-uploads', 'repos', 'workflows']);
     expect(readFileSync(join(workspace, 'workflows'), 'utf8')).toBe('mine');
     expect(existsSync(join(root, 'nowhere'))).toBe(false);
+  });
+
+  it('forgets what the last start computed of a workspace.nix, and keeps the packages', async () => {
+    const told = join(root, 'nix', nixEnvironmentFile);
+    mkdirSync(dirname(told), { recursive: true });
+    mkdirSync(join(root, 'nix/store'));
+    writeFileSync(told, '{}');
+
+    expect(await init()).toMatchObject({ code: 0, stderr: '' });
+
+    expect(existsSync(told)).toBe(false);
+    expect(existsSync(join(root, 'nix/store'))).toBe(true);
   });
 
   describe("and the admin's certificates", () => {

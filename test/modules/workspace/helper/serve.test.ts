@@ -1,8 +1,20 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { nixEnvironmentFile } from '../../../../modules/contract.ts';
 import { refuseUnsafe } from '../../../../modules/policy/refuse-unsafe.ts';
 import { ideKinds } from '../../../../modules/workspace/helper/ide-kinds.ts';
 import { synthesizeTemplate } from '../../../../scripts/template.ts';
@@ -100,6 +112,32 @@ describe('the helper and the IDE', () => {
     expect(environment).toMatchObject({ CODER_AGENT_TOKEN: tokenCanary, HOME: worker.home });
     expect(Object.keys(environment)).not.toEqual(expect.arrayContaining(['BUN_BE_BUN']));
     expect(Object.keys(environment).filter((name) => /OPENVSCODE|^OUTRIGGER_IDE/.test(name))).toEqual([]);
+  });
+
+  it('starts it behind /tools/enter once the tools of workspace.nix are there, so that it finds them (part of P-29)', async () => {
+    const nixDir = mkdtempSync(join(tmpdir(), 'outrigger-store-'));
+    try {
+      worker = await makeWorker(tools, { ...enabled, OUTRIGGER_NIX_DIR: nixDir });
+      worker.start('serve');
+      await until('the wait', () => worker.state()?.message.includes('workspace.nix'));
+      expect(worker.ideStart()).toBeNull();
+
+      const state = join(worker.home, '.local/state/outrigger');
+      mkdirSync(state, { recursive: true });
+      writeFileSync(join(state, 'nix-env'), `PATH='/nix/x':$PATH\nexport FROM_NIX=yes\n`);
+      worker.give('.local');
+      mkdirSync(join(nixDir, 'var/outrigger'), { recursive: true });
+      chmodSync(nixDir, 0o755);
+      writeFileSync(join(nixDir, nixEnvironmentFile), '{}');
+      await ready();
+
+      const { PATH, FROM_NIX } = startOfIde().environment;
+      expect(FROM_NIX).toBe('yes');
+      expect(PATH).toMatch(new RegExp(`^${tools.directory}:/nix/x:`));
+      expect(worker.state()?.message).toBe('');
+    } finally {
+      rmSync(nixDir, { recursive: true, force: true });
+    }
   });
 
   it('keeps git off, asks before it trusts a folder, and allows the extensions of the admin and no others', async () => {

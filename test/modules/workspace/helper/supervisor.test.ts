@@ -13,10 +13,12 @@ function makeScene(first: IdeWish = { enabled: true, generation: 1 }) {
     ended: null as string | null,
     serves: true,
     missing: '',
+    waitsFor: null as string | null,
   };
   const told: IdeState[] = [];
   const supervisor = superviseIde({
     wish: () => scene.wish,
+    waitsFor: () => scene.waitsFor,
     launch: (): IdeProcess => {
       if (scene.missing !== '') throw new IdeMissing(scene.missing);
       scene.launches += 1;
@@ -45,6 +47,21 @@ describe('the supervisor of the IDE', () => {
     await pass(2_000);
 
     expect(told).toEqual([
+      { phase: 'Starting', message: '', generation: 1 },
+      { phase: 'Ready', message: '', generation: 1 },
+    ]);
+  });
+
+  it('starts nothing before all that it needs is there, and says what it waits for', async () => {
+    const { pass, told, scene } = makeScene();
+    scene.waitsFor = 'It waits for its tools.';
+    await pass(120_000);
+    expect(scene.launches).toBe(0);
+    expect(told).toEqual([{ phase: 'Starting', message: 'It waits for its tools.', generation: 1 }]);
+
+    scene.waitsFor = null;
+    await pass(2_000);
+    expect(told.slice(1)).toEqual([
       { phase: 'Starting', message: '', generation: 1 },
       { phase: 'Ready', message: '', generation: 1 },
     ]);

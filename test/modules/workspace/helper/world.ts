@@ -19,6 +19,7 @@ import { gatePathOf } from '../../../../modules/workspace/helper/settings.ts';
 import { buildHelper } from '../../../../scripts/build-bridge.ts';
 
 const binary = resolve(import.meta.dirname, '../../../../node_modules/opencode-linux-x64/bin/opencode');
+const enter = resolve(import.meta.dirname, '../../../../modules/opencode/enter.sh');
 const stub = resolve(import.meta.dirname, 'stub-ide.mjs');
 
 /** The person's user and the agent's: different where the tests run as root, as nobody's own rights may hide a leak. */
@@ -43,6 +44,7 @@ export async function installHelper(): Promise<Tools> {
   const stubIdeDir = join(directory, 'ide');
   mkdirSync(stubIdeDir);
   copyFileSync(binary, join(directory, 'opencode'));
+  copyFileSync(enter, join(directory, 'enter'));
   copyFileSync(stub, join(directory, 'stub-ide.mjs'));
   await buildHelper(join(directory, 'helper.js'));
   const start = `#!/bin/sh\nexec ${process.execPath} ${join(directory, 'stub-ide.mjs')} code-server "$@"\n`;
@@ -50,6 +52,7 @@ export async function installHelper(): Promise<Tools> {
   for (const [name, mode] of [
     ['.', 0o755],
     ['ide', 0o755],
+    ['enter', 0o555],
     ['opencode', 0o111],
     ['helper.js', 0o444],
     ['stub-ide.mjs', 0o444],
@@ -147,6 +150,7 @@ export async function makeWorker(tools: Tools, environment: Readonly<Record<stri
           BUN_BE_BUN: '1',
           CODER_AGENT_TOKEN: tokenCanary,
           OUTRIGGER_RUN_DIR: runDir,
+          TOOLS_DIR: tools.directory,
           OUTRIGGER_IDE_PORT: String(port),
           STUB_NOTES: notes,
           ...environment,
