@@ -16,6 +16,7 @@ export type JobLog = Schemas['JobLog'];
 export type Preset = Schemas['Preset'];
 export type Form = Schemas['Form'];
 export type TemplateVersionVariable = Schemas['TemplateVersionVariable'];
+export type CreateWorkspace = Schemas['CreateWorkspaceRequest'];
 export type CreateBuild = Schemas['CreateBuildRequest'];
 export type CreateTemplate = Schemas['CreateTemplateRequest'];
 export type CreateTemplateVersion = Schemas['CreateTemplateVersionRequest'];
@@ -103,6 +104,13 @@ export function createClient(options: ClientOptions) {
       const route = '/api/v2/users/{user}/workspace/{workspace}';
       const path = { user, workspace };
       return send('GET', route, path, (fetch) => http.GET(route, { fetch, params: { path } }));
+    },
+
+    /** A new workspace of `user` (name, id or `me`), whose first build starts at once. */
+    createWorkspace(user: string, body: CreateWorkspace) {
+      const route = '/api/v2/users/{user}/workspaces';
+      const path = { user };
+      return send('POST', route, path, (fetch) => http.POST(route, { fetch, params: { path }, body }));
     },
 
     /** Starts, stops or deletes. Never send `start` to a running workspace: its containers are replaced. */

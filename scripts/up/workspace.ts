@@ -1,5 +1,4 @@
 import { CoderError, type Workspace } from 'coder-sdk-ts';
-import { z } from 'zod';
 import { fail, unless } from '../coder-failure.ts';
 import { CommandFailure } from '../command-failure.ts';
 import type { Surroundings } from '../template-context.ts';
@@ -43,45 +42,10 @@ export async function runningWorkspace(parts: Parts): Promise<Workspace> {
   return await built(parts, before.id);
 }
 
-const created = z.object({ id: z.uuid() });
-
-/** Not a route of coder-sdk-ts. Source: coder/coder docs/reference/api/workspaces.md, recorded of 2.36.0. */
-async function create({ coder, name, template, choices, signal }: Parts): Promise<string> {
-  const response = await fetch(`${coder.url}/api/v2/users/me/workspaces`, {
-    method: 'POST',
-    redirect: 'manual',
-    signal: AbortSignal.any([signal, AbortSignal.timeout(60_000)]),
-    headers: { 'Coder-Session-Token': coder.token, 'Content-Type': 'application/json', Accept: 'application/json' },
-    body: JSON.stringify({
-      name,
-      template_id: template.id,
-      rich_parameter_values: Object.entries(choices).map(([key, value]) => ({ name: key, value })),
-    }),
-  }).catch((cause: unknown) => {
-    signal.throwIfAborted();
-    throw new CommandFailure(2, `Coder at ${coder.url} could not be reached. Check CODER_URL and the network.`, {
-      cause,
-    });
-  });
-  const body: unknown = await response.json().catch(() => null);
-  const answer = created.safeParse(body);
-  if (response.status === 201 && answer.success) return answer.data.id;
-  throw new CommandFailure(1, `Coder did not create workspace ${name}: ${refusalIn(body, response.status)}`);
-}
-
-const refusal = z.object({
-  message: z.string(),
-  detail: z.string().optional(),
-  validations: z.array(z.object({ field: z.string(), detail: z.string() })).nullish(),
-});
-
-function refusalIn(body: unknown, status: number): string {
-  const said = refusal.safeParse(body);
-  if (!said.success) return `it answered ${status}.`;
-  const { message, detail, validations } = said.data;
-  return [message, detail, ...(validations ?? []).map((one) => `${one.field}: ${one.detail}`)]
-    .filter(Boolean)
-    .join(' ');
+async function create({ coder, name, template, choices }: Parts): Promise<string> {
+  const values = Object.entries(choices).map(([key, value]) => ({ name: key, value }));
+  const body = { name, template_id: template.id, rich_parameter_values: values };
+  return (await coder.client.createWorkspace('me', body).catch(fail)).id;
 }
 
 async function built(parts: Parts, id: string): Promise<Workspace> {

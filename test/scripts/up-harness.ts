@@ -22,7 +22,7 @@ export interface Start {
   readonly choices: Readonly<Record<string, string>>;
 }
 
-/** The simulated Coder with the one route it has not, and with something that really starts workspaces. */
+/** The simulated Coder with something that really starts workspaces. */
 export interface BuildingCoder {
   readonly url: string;
   /** Starts that were asked for, oldest first. */
@@ -57,11 +57,6 @@ export async function startBuildingCoder(
     const json = (status: number, value: unknown): void =>
       void response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(value));
     const path = request.url ?? '/';
-    if (request.method === 'POST' && path === '/api/v2/users/me/workspaces') {
-      const { status, answer, id } = createWorkspace(coder, token, body.toString());
-      if (id !== undefined) started(id);
-      return json(status, answer);
-    }
     const asked = await fetch(coder.url + path, {
       method: request.method ?? 'GET',
       headers: { 'Coder-Session-Token': token, 'Content-Type': String(request.headers['content-type'] ?? '') },
@@ -70,8 +65,12 @@ export async function startBuildingCoder(
     const text = Buffer.from(await asked.arrayBuffer());
     if (path === '/api/v2/buildinfo' && version !== undefined)
       return json(200, { ...(JSON.parse(text.toString()) as object), version });
-    const built = /^\/api\/v2\/workspaces\/([^/]+)\/builds$/.exec(path)?.[1];
-    if (request.method === 'POST' && built !== undefined && asked.status === 201) started(built);
+    if (request.method === 'POST' && asked.status === 201) {
+      const built = /^\/api\/v2\/workspaces\/([^/]+)\/builds$/.exec(path)?.[1];
+      if (built !== undefined) started(built);
+      if (/^\/api\/v2\/users\/[^/]+\/workspaces$/.test(path))
+        started((JSON.parse(text.toString()) as { id: string }).id);
+    }
     const type = asked.headers.get('content-type');
     response.writeHead(asked.status, type === null ? {} : { 'Content-Type': type }).end(text);
   }
@@ -88,34 +87,6 @@ export async function startBuildingCoder(
       await closed;
     },
   };
-}
-
-/** Coder's answers to a new workspace. Recorded: 338, 342, 343 of 2.36.0. */
-function createWorkspace(
-  { world, addWorkspace }: SimulatedCoder,
-  token: string,
-  text: string,
-): { status: number; answer: unknown; id?: string } {
-  const user = world.users.get(world.tokens.get(token)?.userId ?? '');
-  if (user === undefined)
-    return { status: 401, answer: { message: 'You are signed out or your session has expired.' } };
-  const body = JSON.parse(text) as {
-    name: string;
-    template_id: string;
-    rich_parameter_values: { name: string; value: string }[];
-  };
-  const template = world.templates.get(body.template_id);
-  if (template === undefined) return { status: 400, answer: { message: 'Template does not exist.' } };
-  const taken = [...world.workspaces.values()].some((one) => one.ownerId === user.id && one.name === body.name);
-  if (taken) return { status: 409, answer: { message: `Workspace "${body.name}" already exists.` } };
-  const { id } = addWorkspace({
-    owner: user.username,
-    name: body.name,
-    running: true,
-    template: template.name,
-    parameters: Object.fromEntries(body.rich_parameter_values.map(({ name, value }) => [name, value])),
-  });
-  return { status: 201, answer: { id }, id };
 }
 
 function describeStart({ world }: SimulatedCoder, workspaceId: string): Start {

@@ -95,6 +95,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/users/{user}/workspaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `me`. */
+                user: components["parameters"]["user"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A new workspace, whose first build starts at once. 409 when the owner has one of that name. */
+        post: operations["createWorkspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/workspaces": {
         parameters: {
             query?: never;
@@ -599,6 +619,16 @@ export interface components {
             subdomain?: boolean | null;
             subdomain_name?: string | null;
         };
+        CreateWorkspaceRequest: {
+            /** @description Letters, digits and single hyphens between them. */
+            name: string;
+            /**
+             * Format: uuid
+             * @description Of which the active version is built.
+             */
+            template_id: string;
+            rich_parameter_values?: components["schemas"]["NamedValue"][];
+        };
         CreateBuildRequest: {
             /** @enum {string} */
             transition: "start" | "stop" | "delete";
@@ -915,6 +945,34 @@ export interface operations {
         responses: {
             /** @description ok */
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    createWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `me`. */
+                user: components["parameters"]["user"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateWorkspaceRequest"];
+            };
+        };
+        responses: {
+            /** @description created */
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -52,6 +52,14 @@ describe('K-02 the client', () => {
     expect((await sent(client.getWorkspaceByName('me', 'dev'))).id).toBe(workspace.id);
     expect((await sent(client.listWorkspaces())).map((one) => one.name)).toEqual(['dev']);
     expect((await sent(client.getWorkspace(workspace.id))).name).toBe('dev');
+    const choices = [{ name: 'size', value: 'l' }];
+    const templateId = coder.world.workspaces.get(workspace.id)?.templateId ?? '';
+    const created = await sent(
+      client.createWorkspace('me', { name: 'new', template_id: templateId, rich_parameter_values: choices }),
+    );
+    expect(created).toMatchObject({ name: 'new', owner_id: alice.id, latest_build: { transition: 'start' } });
+    const [first] = coder.world.workspaces.get(created.id)?.builds ?? [];
+    expect(first?.parameters).toEqual({ size: 'l' });
     const build = await sent(client.createBuild(workspace.id, { transition: 'start' }));
     expect((await sent(client.getBuild(build.id))).status).toBe('running');
     expect(await sent(client.getBuildParameters(build.id))).toEqual([]);

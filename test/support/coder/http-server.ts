@@ -12,6 +12,7 @@ import { Refused, type SimulatedRoute } from './handler.ts';
 import { makeRateLimit } from './rate-limit.ts';
 import type { Caller } from './rights.ts';
 import { authCheckRoute } from './route-authcheck.ts';
+import { createWorkspaceRoute } from './route-create-workspace.ts';
 import { templateRoutes } from './routes-templates.ts';
 import { userRoutes } from './routes-users.ts';
 import { versionRoutes } from './routes-versions.ts';
@@ -43,6 +44,7 @@ export interface Switchboard {
 export const simulatedRoutes: readonly SimulatedRoute[] = [
   ...userRoutes,
   ...workspaceRoutes,
+  createWorkspaceRoute,
   authCheckRoute,
   ...templateRoutes,
   ...versionRoutes,

@@ -21,7 +21,8 @@ export function userOf(asked: Asked, action = 'read'): SimulatedUser {
   return user;
 }
 
-const findUser = (world: World, reference: string): SimulatedUser | undefined =>
+/** By id or name. */
+export const findUser = (world: World, reference: string): SimulatedUser | undefined =>
   isUuid(reference)
     ? world.users.get(reference)
     : [...world.users.values()].find((user) => user.username === reference);

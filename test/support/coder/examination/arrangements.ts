@@ -1,3 +1,4 @@
+import { recordedForm } from './recorded-form.ts';
 import { ids, type RecordedWorld } from './recorded-world.ts';
 import { finished, instant } from '../timeline.ts';
 
@@ -19,6 +20,10 @@ const failedPlan: Arrange = (world) => world.version('44840f15-3309-4f46-86f3-81
 const failedVariable: Arrange = (world) =>
   world.version('0e7e5c3e-29be-4f9e-b570-2fc6450e248e', { status: 'failed', errorCode: 'REQUIRED_TEMPLATE_VARIABLES' });
 const failedEmpty: Arrange = (world) => world.version('1c3ba711-d530-4943-bbd8-775bfe0813b0', { status: 'failed' });
+const without =
+  (id: string) =>
+  (world: RecordedWorld): void =>
+    void world.coder.world.workspaces.delete(id);
 const withoutTtl = (world: RecordedWorld): void =>
   void Object.assign(world.coder.world.workspaces.get(ids.main) ?? {}, { ttlMs: null });
 
@@ -77,6 +82,18 @@ export const arrangements: Readonly<Record<string, Arrange>> = {
   '268': withVariables,
   '285': (world) =>
     world.version('885e66d8-ad9e-4d79-8b3c-9978965d0da9', { status: 'failed', templateId: ids.recDocker }),
+
+  // New workspaces, before they were there.
+  '342': without(ids.main),
+  '345': (world) => {
+    without(ids.preset)(world);
+    const presets = [
+      { id: 'b1596f10-a1e3-4a48-b62e-ebcf599ebc7a', name: 'Large', parameters: { cpu: '4', size: 'l' } },
+    ];
+    Object.assign(world.coder.world.versions.get(ids.version2) ?? {}, { form: { ...recordedForm, presets } });
+  },
+  '347': without(ids.fail),
+  '349': without(ids.ghost),
 
   // A first build on its way.
   '360': building,
@@ -155,6 +172,7 @@ export const arrangements: Readonly<Record<string, Arrange>> = {
   '826': deleted,
   '827': deleted,
   '830': deleted,
+  '834': deleted,
   '833': (world) => world.build(ids.fail, { transition: 'delete' }),
 
   // Too often.
