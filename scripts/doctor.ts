@@ -6,7 +6,7 @@ import { CommandFailure } from './command-failure.ts';
 import { exitCodeOf, fail, formatDiagnosis, ok, type Diagnosis } from './doctor/check.ts';
 import { checkContainers, dockerPlace, podPlace } from './doctor/containers.ts';
 import { diagnoseKata } from './doctor/kata.ts';
-import { programNamed } from './doctor/program.ts';
+import { programNamed } from './program.ts';
 import { checkService, serviceUrlOf } from './doctor/service-checks.ts';
 import { checkWorkspace } from './doctor/workspace-checks.ts';
 import { readEngine } from './images/settings.ts';

@@ -21,16 +21,16 @@ export function executorCommand(): Command {
       'after',
       '\nExit codes: 0 every rule holds · 1 a rule is broken · 2 no engine or no such image\n\nExample:\n  outrigger executor doctor debian:bookworm-slim\n',
     )
-    .action((image: string, flags: Flags) => {
+    .action(async (image: string, flags: Flags) => {
       if (flags.output !== 'text' && flags.output !== 'json') command.error('error: --output must be text or json');
-      process.exitCode = diagnoseAndPrint(image, flags);
+      process.exitCode = await diagnoseAndPrint(image, flags);
     });
   return command;
 }
 
-function diagnoseAndPrint(image: string, { engine, output }: Flags): number {
+async function diagnoseAndPrint(image: string, { engine, output }: Flags): Promise<number> {
   try {
-    const diagnosis = diagnose(readEngine(engine ?? process.env['CONTAINER_ENGINE']), image);
+    const diagnosis = await diagnose(readEngine(engine ?? process.env['CONTAINER_ENGINE']), image);
     console.log(output === 'json' ? JSON.stringify(diagnosis, null, 2) : formatDiagnosis(diagnosis));
     return diagnosis.ok ? 0 : 1;
   } catch (error) {

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { shellLine } from '../modules/workspace/shell-line.ts';
 import { CommandFailure } from './command-failure.ts';
 import { noEngine } from './executor/engine.ts';
-import { buildCommand, buildxCommands, shellLine } from './images/commands.ts';
+import { buildCommand, buildxCommands } from './images/commands.ts';
 import { executorTest } from './images/executor-test.ts';
 import { checkBase, checkOpencode, prepareContext } from './images/prepare.ts';
 import { readSettings, type ImageSettings } from './images/settings.ts';
@@ -11,12 +12,12 @@ import { readSettings, type ImageSettings } from './images/settings.ts';
 const root = resolve(import.meta.dirname, '..');
 
 /** `run` and `Makefile` call this: `image.ts build|buildx|executor-test`, everything else by environment. */
-function main(verb: string | undefined): number {
+async function main(verb: string | undefined): Promise<number> {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   const isExample = (name: string): boolean => existsSync(join(root, 'docs/examples/executors', name, 'Dockerfile'));
   const settings = readSettings(process.env, version, isExample);
   const isDryRun = /^(1|true|yes)$/.test(process.env['DRY_RUN'] ?? '');
-  if (verb === 'executor-test') return executorTest(settings, isDryRun);
+  if (verb === 'executor-test') return await executorTest(settings, isDryRun);
   if (verb !== 'build' && verb !== 'buildx') throw new CommandFailure(2, 'usage: image.ts build|buildx|executor-test');
   const commands = verb === 'build' ? [buildCommand(settings)] : buildxCommands(settings);
   if (isDryRun) {
@@ -41,14 +42,14 @@ function prepare(settings: ImageSettings, platforms: readonly string[]): void {
 
 function runHere(program: string, words: readonly string[]): number {
   const { status, error } = spawnSync(program, words, { cwd: root, stdio: 'inherit' });
-  if (error !== undefined) throw noEngine(program, error);
+  if (error !== undefined) throw noEngine(program, error.message);
   return status ?? 1;
 }
 
 const here = (): string => (process.arch === 'x64' ? 'amd64' : process.arch);
 
 try {
-  process.exitCode = main(process.argv[2]);
+  process.exitCode = await main(process.argv[2]);
 } catch (error) {
   if (!(error instanceof CommandFailure)) throw error;
   console.error(error.message);

@@ -1,12 +1,11 @@
-import { spawnSync } from 'node:child_process';
 import { renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { CommandFailure } from './command-failure.ts';
 import { images as kinds } from './images/agents.ts';
+import { lastLine, runProgram, type Ran } from './program.ts';
 import { imageNames, isPinned, lockFileName, readLock, type ImageName, type Lock } from './template-images.ts';
 import { templatesDirectory } from './template-render.ts';
-import { lastLine } from './up/docker.ts';
 
 export interface LockFlags {
   readonly image: readonly string[];
@@ -39,9 +38,9 @@ Example:
   IMG_REGISTRY=registry.example.com IMG_ORG=team VERSION=1.2.0 outrigger template lock
 `,
     )
-    .action((names: string[], flags: LockFlags) => {
+    .action(async (names: string[], flags: LockFlags) => {
       try {
-        runLock(names, flags, { environment: process.env, print: (line) => console.log(line) });
+        await runLock(names, flags, { environment: process.env, print: (line) => console.log(line) });
       } catch (error) {
         if (!(error instanceof CommandFailure)) throw error;
         console.error(error.message);
@@ -56,7 +55,11 @@ interface Around {
 }
 
 /** Resolves every image before the file is touched. Throws a `CommandFailure`. */
-export function runLock(names: readonly string[], flags: LockFlags, { environment, print }: Around): void {
+export async function runLock(
+  names: readonly string[],
+  flags: LockFlags,
+  { environment, print }: Around,
+): Promise<void> {
   const given = new Map(flags.image.map(readImage));
   const asked = names.length > 0 || given.size > 0 ? [...names, ...given.keys()] : standardNames;
   const chosen = imageNames.filter((name) => asked.includes(name));
@@ -66,12 +69,12 @@ export function runLock(names: readonly string[], flags: LockFlags, { environmen
   const engine = flags.engine ?? environment['CONTAINER_ENGINE'] ?? 'docker';
   const path = flags.out ?? join(dirname(templatesDirectory), lockFileName);
   const before = readLock(path, false)?.images ?? {};
-  const found = chosen.map((name) => {
-    const image = digestOf(engine, given.get(name) ?? usualReference(name, flags, environment));
+  let images: Lock['images'] = before;
+  for (const name of chosen) {
+    const image = await digestOf(engine, given.get(name) ?? usualReference(name, flags, environment));
     print(`${name}: ${image}`);
-    return [name, image] as const;
-  });
-  const images: Lock['images'] = { ...before, ...Object.fromEntries(found) };
+    images = { ...images, [name]: image };
+  }
   const sorted = Object.fromEntries(imageNames.flatMap((name) => (images[name] ? [[name, images[name]]] : [])));
   const temporary = `${path}.new`;
   writeFileSync(temporary, `${JSON.stringify({ version: 1, images: sorted }, null, 2)}\n`);
@@ -111,15 +114,15 @@ const isLocal = (reference: string): boolean => /^(localhost|127\.\d+\.\d+\.\d+|
  *
  * Trap  an engine may show a digest of an image that was only built here; the pull is what proves the registry has it.
  */
-function digestOf(engine: string, reference: string): string {
+async function digestOf(engine: string, reference: string): Promise<string> {
   if (isLocal(reference))
     throw new CommandFailure(
       1,
       `${reference} is in a registry of this machine, and workspaces elsewhere cannot pull it. Push it to a registry they reach, and lock that.`,
     );
-  const pulled = run(engine, ['pull', '--quiet', reference]);
-  if (pulled.status !== 0) {
-    const isHere = run(engine, ['image', 'inspect', reference]).status === 0;
+  const pulled = await run(engine, ['pull', '--quiet', reference]);
+  if (pulled.code !== 0) {
+    const isHere = (await run(engine, ['image', 'inspect', reference])).code === 0;
     throw new CommandFailure(
       1,
       isHere
@@ -127,7 +130,7 @@ function digestOf(engine: string, reference: string): string {
         : `${reference} cannot be pulled: ${lastLine(pulled.stderr)}. Check the name, the network and \`${engine} login\`.`,
     );
   }
-  const { stdout } = run(engine, ['image', 'inspect', '--format', '{{json .RepoDigests}}', reference]);
+  const { stdout } = await run(engine, ['image', 'inspect', '--format', '{{json .RepoDigests}}', reference]);
   const repository = reference.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
   const digests = (JSON.parse(stdout.trim() || 'null') ?? []) as readonly string[];
   const digest = digests.find((one) => one.startsWith(`${repository}@`))?.split('@')[1];
@@ -136,9 +139,9 @@ function digestOf(engine: string, reference: string): string {
   throw new CommandFailure(1, `${engine} tells no digest of ${reference} in its registry. Push it again, then lock.`);
 }
 
-function run(engine: string, line: readonly string[]) {
-  const { status, stdout, stderr, error } = spawnSync(engine, line, { encoding: 'utf8' });
-  if (error === undefined) return { status, stdout, stderr };
+async function run(engine: string, line: readonly string[]): Promise<Ran> {
+  const ran = await runProgram(engine, line);
+  if (!ran.isMissing) return ran;
   throw new CommandFailure(
     2,
     `Digests are resolved with ${engine}, and it cannot be run. Install it, or name another with --engine.`,

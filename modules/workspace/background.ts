@@ -1,4 +1,5 @@
 import { paths } from '../contract.ts';
+import { shellLine } from './shell-line.ts';
 
 /**
  * Where scripts go before they start OpenCode's runtime: it loads `bunfig.toml` and `.env` of the folder it starts in,
@@ -32,9 +33,5 @@ BUN_BE_BUN=1 exec ${entered(command)}
 }
 
 function entered(command: readonly string[]): string {
-  return [paths.enter, ...command].map(quoted).join(' ');
-}
-
-function quoted(word: string): string {
-  return /^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+  return shellLine([paths.enter, ...command]);
 }

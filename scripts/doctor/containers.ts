@@ -6,7 +6,7 @@ import { names, ports } from '../../modules/contract.ts';
 import { parseProbe, type Probe } from '../executor/probe.ts';
 import { fail, unknown, type Check } from './check.ts';
 import { judgeContainer, judgeOutside, type Remedies } from './container-checks.ts';
-import type { Ran, RunProgram } from './program.ts';
+import type { Ran, RunProgram } from '../program.ts';
 
 /** The containers of one workspace, and how to look into them. */
 interface Place {

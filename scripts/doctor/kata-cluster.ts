@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { readOne } from './containers.ts';
-import type { RunProgram } from './program.ts';
+import type { RunProgram } from '../program.ts';
 import { bytesOf } from './quantity.ts';
 
 /** What the doctor reads of a cluster, with the rights that the caller's kubectl has. */

@@ -13,7 +13,7 @@ import {
   type NodeFacts,
 } from './kata-checks.ts';
 import { readCluster, type Cluster, type KataNode, type RuntimeClass, type Unread } from './kata-cluster.ts';
-import type { RunProgram } from './program.ts';
+import type { RunProgram } from '../program.ts';
 
 export interface KataOptions {
   readonly namespace: string;

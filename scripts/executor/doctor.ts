@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import type { Engine } from '../images/settings.ts';
 import { inspectImage } from './engine.ts';
-import { probeImage, type Probe } from './probe.ts';
+import { probeImage } from './probe.ts';
 import { arbitraryUser, configRules, contentRules, usualUser, type Check, type Findings } from './rules.ts';
 
 export interface Diagnosis {
@@ -15,10 +15,14 @@ export interface Diagnosis {
  *
  * Errors  exit code 2 where the engine or the image is missing.
  */
-export function diagnose(engine: Engine, image: string): Diagnosis {
-  const config = inspectImage(engine, image);
-  const probe = (user: string): Probe => probeImage(engine, image, user);
-  return judge(image, { config, usual: probe(usualUser), arbitrary: probe(arbitraryUser), root: probe('0:0') });
+export async function diagnose(engine: Engine, image: string): Promise<Diagnosis> {
+  const config = await inspectImage(engine, image);
+  const [usual, arbitrary, root] = [
+    await probeImage(engine, image, usualUser),
+    await probeImage(engine, image, arbitraryUser),
+    await probeImage(engine, image, '0:0'),
+  ];
+  return judge(image, { config, usual, arbitrary, root });
 }
 
 /** The rules alone, on what was seen. */

@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { CommandFailure } from '../command-failure.ts';
 import type { Engine } from '../images/settings.ts';
+import { runProgram, type RunOptions } from '../program.ts';
 
 export interface EngineAnswer {
   readonly code: number;
@@ -10,32 +10,34 @@ export interface EngineAnswer {
 
 /** Ends whatever a container does that should take seconds. */
 const deadlineMs = 120_000;
+/** A pull takes as long as its network does. */
+export const pullMs = 3_600_000;
 
-/** Runs one command of the container engine, with `input` on its standard input. */
-export function askEngine(engine: Engine, words: readonly string[], input = ''): EngineAnswer {
-  const { status, stdout, stderr, error } = spawnSync(engine, words, {
-    input,
-    encoding: 'utf8',
-    timeout: deadlineMs,
-    maxBuffer: 64 * 1024 * 1024,
-  });
-  if (error !== undefined && status === null && !('code' in error && error.code === 'ETIMEDOUT')) {
-    throw noEngine(engine, error);
-  }
-  if (error !== undefined) {
+/**
+ * Runs one command of the container engine; its exit code is the caller's to judge.
+ *
+ * Errors  `CommandFailure` where the engine cannot be started or does not end in time; the signal's reason.
+ */
+export async function askEngine(
+  engine: Engine,
+  words: readonly string[],
+  { timeoutMs = deadlineMs, ...options }: RunOptions = {},
+): Promise<EngineAnswer> {
+  const { code, stdout, stderr, isMissing, isLate } = await runProgram(engine, words, { timeoutMs, ...options });
+  options.signal?.throwIfAborted();
+  if (isMissing) throw noEngine(engine, stderr);
+  if (isLate)
     throw new CommandFailure(
       124,
-      `${engine} ${words[0] ?? ''} did not end within ${deadlineMs / 1000} s. Look at what the image does when it starts.`,
+      `${engine} ${words[0] ?? ''} did not end within ${timeoutMs / 1000} s. Look at what the image does when it starts.`,
     );
-  }
-  return { code: status ?? 1, stdout, stderr };
+  return { code: code ?? 1, stdout, stderr };
 }
 
-export const noEngine = (program: string, cause: Error): CommandFailure =>
+export const noEngine = (program: string, why: string): CommandFailure =>
   new CommandFailure(
     2,
-    `${program} cannot be started (${cause.message}). Install it, or choose the other with CONTAINER_ENGINE=docker|podman.`,
-    { cause },
+    `${program} cannot be started (${why}). Install it, or choose the other with CONTAINER_ENGINE=docker|podman.`,
   );
 
 /** What an image says of itself. */
@@ -47,13 +49,14 @@ export interface ImageConfig {
 }
 
 /** Reads an image's configuration; the engine fetches the image where it is not on this machine. */
-export function inspectImage(engine: Engine, image: string): ImageConfig {
+export async function inspectImage(engine: Engine, image: string): Promise<ImageConfig> {
   // The engine would read such a name as an option.
   if (!/^[a-z0-9]/i.test(image))
     throw new CommandFailure(2, `${image} is no image's name. It looks like debian:bookworm-slim.`);
-  const inspect = (): EngineAnswer => askEngine(engine, ['image', 'inspect', image]);
-  let answer = inspect();
-  if (answer.code !== 0 && askEngine(engine, ['pull', image]).code === 0) answer = inspect();
+  const inspect = (): Promise<EngineAnswer> => askEngine(engine, ['image', 'inspect', image]);
+  let answer = await inspect();
+  if (answer.code !== 0 && (await askEngine(engine, ['pull', image], { timeoutMs: pullMs })).code === 0)
+    answer = await inspect();
   if (answer.code !== 0) {
     throw new CommandFailure(
       2,

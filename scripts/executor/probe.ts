@@ -7,9 +7,9 @@ import { askEngine } from './engine.ts';
 export type Probe = ReadonlyMap<string, readonly string[]>;
 
 /** Runs probe.sh in an image as `user` (`uid:gid`), without network and capabilities. */
-export function probeImage(engine: Engine, image: string, user: string): Probe {
+export async function probeImage(engine: Engine, image: string, user: string): Promise<Probe> {
   const script = readFileSync(join(import.meta.dirname, 'probe.sh'), 'utf8');
-  const { stdout } = askEngine(engine, [
+  const { stdout } = await askEngine(engine, [
     ...['run', '--rm', '--network', 'none', '--user', user, '--cap-drop', 'ALL'],
     ...['--security-opt', 'no-new-privileges', '--entrypoint', 'sh', image, '-c', script],
   ]);

@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { shellLine } from '../../modules/workspace/shell-line.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { askEngine, inspectImage } from '../executor/engine.ts';
 import { images } from './agents.ts';
-import { shellLine } from './commands.ts';
 import { referenceOf, type ImageSettings } from './settings.ts';
 
 /** Says back what it was asked; stands in for OpenCode, so that the test needs no model. */
@@ -20,7 +20,7 @@ const users = ['1000:0', '100012345:0'];
  *
  * Errors  exit code 2 where one of the two images is missing.
  */
-export function executorTest(settings: ImageSettings, isDryRun: boolean): number {
+export async function executorTest(settings: ImageSettings, isDryRun: boolean): Promise<number> {
   const worker = referenceOf(settings.kind, settings);
   const opencode = images['opencode'];
   if (opencode === undefined || settings.kind === opencode) {
@@ -37,10 +37,10 @@ export function executorTest(settings: ImageSettings, isDryRun: boolean): number
   try {
     writeFileSync(join(folder, 'opencode'), echoOpencode, { mode: 0o755 });
     writeFileSync(join(folder, 'task.md'), task, { mode: 0o444 });
-    for (const image of [referenceOf(opencode, settings), worker]) inspectImage(settings.engine, image);
-    return runPattern(settings, init, works);
+    for (const image of [referenceOf(opencode, settings), worker]) await inspectImage(settings.engine, image);
+    return await runPattern(settings, init, works);
   } finally {
-    askEngine(settings.engine, ['volume', 'rm', '--force', volume]);
+    await askEngine(settings.engine, ['volume', 'rm', '--force', volume]);
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -67,12 +67,16 @@ const workCommand = ({ volume, taskFile, worker, user }: Work): string[] => [
   ...[worker, 'sh', '-c', 'cd /workspace && /tools/opencode run "$(cat task.md)" && opencode where'],
 ];
 
-function runPattern({ engine }: ImageSettings, init: readonly string[], works: readonly string[][]): number {
-  const filled = askEngine(engine, init);
+async function runPattern(
+  { engine }: ImageSettings,
+  init: readonly string[],
+  works: readonly string[][],
+): Promise<number> {
+  const filled = await askEngine(engine, init);
   if (filled.code !== 0) return failed('The init container did not fill /tools', filled.stderr || filled.stdout);
   const expected = `run\n${task}where\n`;
   for (const [index, words] of works.entries()) {
-    const { code, stdout, stderr } = askEngine(engine, words);
+    const { code, stdout, stderr } = await askEngine(engine, words);
     const who = `as ${users[index] ?? ''}`;
     if (code !== 0) return failed(`The worker ended with ${code} ${who}`, stderr);
     if (stdout !== expected) return failed(`The task did not arrive byte for byte ${who}`, stdout);

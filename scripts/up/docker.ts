@@ -1,50 +1,13 @@
-import { spawn } from 'node:child_process';
 import { BlockList } from 'node:net';
-import { noEngine } from '../executor/engine.ts';
 import { CommandFailure } from '../command-failure.ts';
+import { askEngine, pullMs, type EngineAnswer } from '../executor/engine.ts';
+import { lastLine } from '../program.ts';
 
-export interface Ended {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a program to its end; other work goes on meanwhile. Rejects with the signal's reason when it was stopped. */
-export function runProgram(
-  program: string,
-  words: readonly string[],
-  options: {
-    readonly signal: AbortSignal;
-    readonly cwd?: string;
-    readonly env?: NodeJS.ProcessEnv;
-    readonly onLine?: (line: string) => void;
-  },
-): Promise<Ended> {
-  const { signal, onLine, ...rest } = options;
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, words, { ...rest, stdio: ['ignore', 'pipe', 'pipe'] });
-    const stop = (): void => void child.kill('SIGTERM');
-    signal.addEventListener('abort', stop, { once: true });
-    const said = { stdout: '', stderr: '' };
-    for (const stream of ['stdout', 'stderr'] as const)
-      child[stream].setEncoding('utf8').on('data', (chunk: string) => {
-        said[stream] += chunk;
-        for (const line of chunk.split(/[\r\n]+/)) if (line.trim() !== '') onLine?.(line);
-      });
-    child.once('error', (error) => reject(noEngine(program, error)));
-    child.once('close', (code) => {
-      signal.removeEventListener('abort', stop);
-      if (signal.aborted) reject(signal.reason as Error);
-      else resolve({ code: code ?? 1, ...said });
-    });
-  });
-}
-
-export type Docker = (...words: readonly string[]) => Promise<Ended>;
+export type Docker = (...words: readonly string[]) => Promise<EngineAnswer>;
 
 /** Docker's own command. Throws a `CommandFailure` 2 where no daemon answers it. */
 export async function openDocker(signal: AbortSignal): Promise<Docker> {
-  const docker: Docker = (...words) => runProgram('docker', words, { signal });
+  const docker: Docker = (...words) => askEngine('docker', words, { signal, timeoutMs: pullMs });
   const { code, stderr } = await docker('version', '--format', '{{.Server.Version}}');
   if (code === 0) return docker;
   throw new CommandFailure(
@@ -73,5 +36,3 @@ export async function bridgeAddress(docker: Docker, own: readonly string[]): Pro
   }
   return null;
 }
-
-export const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';

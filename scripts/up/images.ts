@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { CommandFailure } from '../command-failure.ts';
 import { readSettings, referenceOf } from '../images/settings.ts';
+import { lastLine, runProgram } from '../program.ts';
 import { isPinned } from '../template-images.ts';
-import { lastLine, runProgram, type Docker } from './docker.ts';
+import type { Docker } from './docker.ts';
 import { startPassingRegistry } from './passing-registry.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -46,6 +47,7 @@ async function build(image: string, environment: NodeJS.ProcessEnv, parts: Parts
   const words = ['--import', 'tsx', join(root, 'scripts', 'image.ts'), 'build'];
   const env = { ...environment, BASE_IMAGE };
   const { code, stdout, stderr } = await runProgram(process.execPath, words, { signal, cwd: root, env });
+  signal.throwIfAborted();
   if (code === 0) return;
   const end = `${stdout}\n${stderr}`.trim().split('\n').slice(-12).join('\n  ');
   throw new CommandFailure(

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { shellLine } from '../../modules/workspace/shell-line.ts';
 import { CommandFailure } from '../../scripts/command-failure.ts';
-import { buildCommand, buildxCommands, shellLine } from '../../scripts/images/commands.ts';
+import { buildCommand, buildxCommands } from '../../scripts/images/commands.ts';
 import { checkBase, checkOpencode, pinnedOpencode, prepareContext } from '../../scripts/images/prepare.ts';
 import { readSettings, type ImageSettings } from '../../scripts/images/settings.ts';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { exitCodeOf, type Check } from '../../scripts/doctor/check.ts';
 import { checkContainers, dockerPlace, podPlace } from '../../scripts/doctor/containers.ts';
-import { programNamed } from '../../scripts/doctor/program.ts';
+import { programNamed } from '../../scripts/program.ts';
 
 /** An engine that replays what the probes said in real containers of a workspace. */
 let folder: string;

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { exitCodeOf, formatDiagnosis, type Diagnosis } from '../../scripts/doctor/check.ts';
 import { judgeNode } from '../../scripts/doctor/kata-checks.ts';
 import { diagnoseKata, type KataOptions } from '../../scripts/doctor/kata.ts';
-import { programNamed } from '../../scripts/doctor/program.ts';
+import { programNamed } from '../../scripts/program.ts';
 import { bytesOf } from '../../scripts/doctor/quantity.ts';
 
 /**

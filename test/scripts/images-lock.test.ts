@@ -39,10 +39,10 @@ esac
 const environment = { IMG_REGISTRY: 'registry.example.com', IMG_ORG: 'team', VERSION: '1.2.0' };
 const usual = 'registry.example.com/team/outrigger-agent-opencode';
 
-function lock(names: readonly string[], flags: Partial<LockFlags>, around: Record<string, string> = environment) {
+async function lock(names: readonly string[], flags: Partial<LockFlags>, around: Record<string, string> = environment) {
   const said: string[] = [];
   try {
-    runLock(names, { image: [], ...flags }, { environment: around, print: (line) => said.push(line) });
+    await runLock(names, { image: [], ...flags }, { environment: around, print: (line) => said.push(line) });
     return { code: 0, said: said.join('\n') };
   } catch (error) {
     if (error instanceof CommandFailure) return { code: error.exitCode, said: error.message };
@@ -51,13 +51,13 @@ function lock(names: readonly string[], flags: Partial<LockFlags>, around: Recor
 }
 
 describe('outrigger template lock', () => {
-  it('writes the digest that the registry gives, and keeps what it says of other images', () => {
+  it('writes the digest that the registry gives, and keeps what it says of other images', async () => {
     const out = join(folder, 'lock.json');
     const service = `registry.example.com/team/outrigger-service:1@${digest('5')}`;
     writeFileSync(out, JSON.stringify({ version: 1, images: { service } }));
     const digests = JSON.stringify([`mirror.example.com/x@${digest('0')}`, `${usual}@${digest('a')}`]);
 
-    const run = lock(['opencode'], { out, engine: engine('good', { registry: `${usual}:1.2.0`, digests }) });
+    const run = await lock(['opencode'], { out, engine: engine('good', { registry: `${usual}:1.2.0`, digests }) });
 
     expect(run.code).toBe(0);
     expect(JSON.parse(readFileSync(out, 'utf8'))).toEqual({
@@ -74,10 +74,10 @@ describe('outrigger template lock', () => {
     ],
     ['an image that is nowhere', { here: 'none' }, 'cannot be pulled'],
     ['an engine that tells no digest', { registry: '*', digests: '[]' }, 'tells no digest'],
-  ])('refuses %s, and touches no file', (what, has, sentence) => {
+  ])('refuses %s, and touches no file', async (what, has, sentence) => {
     const out = join(folder, 'untouched.json');
 
-    const run = lock(['opencode'], { out, engine: engine(what.replaceAll(' ', '-'), has) });
+    const run = await lock(['opencode'], { out, engine: engine(what.replaceAll(' ', '-'), has) });
 
     expect(run).toMatchObject({ code: 1, said: expect.stringContaining(sentence) });
     expect(existsSync(out)).toBe(false);
@@ -95,8 +95,8 @@ describe('outrigger template lock', () => {
     ['no registry', ['opencode'], {}, {}, 2, 'Set IMG_REGISTRY, IMG_ORG, VERSION'],
     ['an image nobody knows', ['chrome'], {}, environment, 2, 'There is no image chrome'],
     ['no engine', ['opencode'], { engine: '/nowhere/docker' }, environment, 2, 'cannot be run'],
-  ] as const)('refuses %s', (_what, names, flags, around, code, sentence) => {
-    expect(lock(names, flags, around)).toMatchObject({ code, said: expect.stringContaining(sentence) });
+  ] as const)('refuses %s', async (_what, names, flags, around, code, sentence) => {
+    expect(await lock(names, flags, around)).toMatchObject({ code, said: expect.stringContaining(sentence) });
   });
 });
 
