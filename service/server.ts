@@ -8,6 +8,7 @@ import { makeApprovals } from './approvals/approvals.ts';
 import { makeAuditLog } from './audit/audit-log.ts';
 import { auditRoutes } from './audit/audit-routes.ts';
 import { makeChainer } from './audit/chainer.ts';
+import { makeBroker } from './broker/broker.ts';
 import { makeBridgeHub } from './bridge/hub.ts';
 import { forgetOldFrames } from './bridge/bridge-store.ts';
 import { registerRoute } from './bridge/register.ts';
@@ -140,6 +141,15 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
     clock,
     log,
   });
+  const broker = makeBroker({
+    database,
+    audit,
+    secrets: agentSecrets,
+    coder,
+    authenticate: gateway.authenticate,
+    clock,
+    allowLoopback: config.allowInsecureHttp,
+  });
   const approvals = makeApprovals({
     audit,
     clock,
@@ -192,7 +202,10 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   registerRunWorkflow(engine, runParts);
   listener.on(
     endCallsChannel,
-    (taskId) => void gateway.abortCalls(taskId),
+    (taskId) => {
+      gateway.abortCalls(taskId);
+      broker.abortCalls(taskId);
+    },
     () => undefined,
   );
   engine.schedule('sweep', '* * * * *', async () => {
@@ -264,6 +277,7 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
         clock,
       }),
       ...gateway.routes,
+      ...broker.routes,
     ],
   });
   hub.attach(web.server);
@@ -271,6 +285,7 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   undo.push(() => listener.stop());
   await listener.start();
   undo.push(() => gateway.close());
+  undo.push(() => broker.close());
   await gateway.recoverLostCalls();
   undo.push(() => chainer.stop());
   undo.push(() => audit.flush());

@@ -14,6 +14,7 @@ const rooms = [
   'identity',
   'gateway',
   'agents',
+  'broker',
   'bridge',
   'approvals',
   'tasks',

@@ -13,6 +13,7 @@ import {
 } from '../secrets/organization-admin.ts';
 import { agentName, destinationOf, isExpired, readManifest, type AgentEntry, type Credential } from './agent-entry.ts';
 import { deleteEntry, entriesOf, saveEntry } from './agent-entry-store.ts';
+import { gitHostOf } from './git-credential.ts';
 
 export interface AgentEntryParts extends OrganizationAdminParts {
   readonly secrets: Pick<AgentSecrets, 'list'>;
@@ -129,6 +130,8 @@ function statusOf(parts: AgentEntryParts, entry: AgentEntry, isStored: (credenti
       name: credential.name,
       env: credential.env,
       destination: destinationOf(credential),
+      /** Where the broker shows it; null for what git has no use for. */
+      host: gitHostOf(credential),
       scope: credential.scope ?? null,
       expires_at: credential.expiresAt ?? null,
       /** Whether there is a value behind the reference. */

@@ -4,6 +4,7 @@ import { isProviderKey } from '../gateway/provider-keys.ts';
 import { ServiceError } from '../platform/errors.ts';
 import { checkText, parse } from '../platform/http.ts';
 import { secretKey, secretName } from '../secrets/agent-secret-routes.ts';
+import { gitFields } from './git-fields.ts';
 
 /** As Kubernetes names things, so that manifests written for kubeopencode fit here. */
 const label = z
@@ -19,17 +20,23 @@ const pinnedImage = z
     'must be pinned by digest, such as registry.example.com/base:1@sha256:<64 hex digits>',
   );
 
-const credential = z.strictObject({
-  name: label,
-  secretRef: z.strictObject({ name: secretName, key: secretKey }),
-  env: z
-    .string()
-    .max(128)
-    .regex(/^[A-Z][A-Z0-9_]*$/, 'must be capitals, digits and _, such as GITHUB_TOKEN'),
-  /** What the credential was given the right to, as its issuer words it. */
-  scope: z.array(z.string().min(1).max(200)).min(1).max(50).optional(),
-  expiresAt: z.iso.datetime({ offset: true }).optional(),
-});
+const credential = z
+  .strictObject({
+    name: label,
+    secretRef: z.strictObject({ name: secretName, key: secretKey }),
+    env: z
+      .string()
+      .max(128)
+      .regex(/^[A-Z][A-Z0-9_]*$/, 'must be capitals, digits and _, such as GITHUB_TOKEN'),
+    /** What the credential was given the right to, as its issuer words it. */
+    scope: z.array(z.string().min(1).max(200)).min(1).max(50).optional(),
+    expiresAt: z.iso.datetime({ offset: true }).optional(),
+    ...gitFields,
+  })
+  .refine(
+    (one) => !isProviderKey(one.env) || Object.keys(gitFields).every((field) => !(field in one)),
+    `a model provider's key has none of ${Object.keys(gitFields).join(', ')}`,
+  );
 
 /** An agent in the words of kubeopencode's `Agent`; what is not here is refused, because nothing would heed it. */
 const manifest = z.strictObject({
