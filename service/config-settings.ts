@@ -160,6 +160,12 @@ export const settings = {
     must: 'be a whole number from 1 to 4',
     schema: integer(1, 4),
   },
+  queueMax: {
+    key: 'queue.max',
+    variable: 'OUTRIGGER_QUEUE_MAX',
+    must: 'be a whole number from 1 to 1000000',
+    schema: integer(1, 1_000_000),
+  },
   maxProfile: {
     key: 'max_profile',
     variable: 'OUTRIGGER_MAX_PROFILE',

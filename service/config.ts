@@ -60,6 +60,8 @@ export interface Config {
   readonly allowInsecureHttp: boolean;
   /** Attempts at once in one workspace, 1–4. */
   readonly maxConcurrentPerWorkspace: number;
+  /** Tasks that may wait at once; more are refused until some have begun. */
+  readonly queueMax: number;
   readonly maxProfile: Profile;
   /** To be logged once at start. */
   readonly notices: readonly Notice[];
@@ -210,6 +212,7 @@ function assemble(values: Values, { environment, homeDir, uid }: ConfigSources):
     logLevel: values.logLevel ?? 'info',
     allowInsecureHttp: values.allowInsecureHttp ?? false,
     maxConcurrentPerWorkspace: values.maxConcurrent ?? 1,
+    queueMax: values.queueMax ?? 10_000,
     maxProfile: values.maxProfile ?? 'ask',
   };
 }
@@ -234,6 +237,7 @@ function describe(config: Assembled, values: Values, origins: ReadonlyMap<Name, 
     logLevel: config.logLevel,
     allowInsecureHttp: config.allowInsecureHttp,
     maxConcurrent: config.maxConcurrentPerWorkspace,
+    queueMax: config.queueMax,
     maxProfile: config.maxProfile,
   };
   return allSettings.map(([name, { key, variable, isSecret }]) => {

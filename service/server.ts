@@ -1,7 +1,9 @@
 import { limits, timing } from '../modules/contract.ts';
 import { agentEntryRoutes } from './agents/agent-entry-routes.ts';
+import { makePresence } from './agents/presence.ts';
 import { makeProviderKey } from './agents/provider-key.ts';
 import { makeRegistry } from './agents/registry.ts';
+import { workLimitRoutes } from './agents/work-limit-routes.ts';
 import { pendingOfTask } from './approvals/approval-store.ts';
 import { approvalsRoutes } from './approvals/approvals-routes.ts';
 import { makeApprovals } from './approvals/approvals.ts';
@@ -40,7 +42,9 @@ import { makeTemplateSecrets } from './secrets/template-secrets.ts';
 import { templateSecretRoutes } from './secrets/template-secret-routes.ts';
 import { makeAdmission } from './tasks/admit.ts';
 import { registerAttempt } from './tasks/attempt.ts';
+import { deadLetterRoutes } from './tasks/dead-letter-routes.ts';
 import { makeEventStream } from './tasks/event-stream.ts';
+import { executeRoutes } from './tasks/execute-routes.ts';
 import { makeApprovalHook } from './tasks/asks.ts';
 import { makeLeaseHandlers } from './tasks/leases.ts';
 import { makeLimitsOfBridge } from './tasks/limits-of-bridge.ts';
@@ -48,6 +52,7 @@ import { endCallsChannel } from './tasks/settle.ts';
 import { stopTask } from './tasks/stop-task.ts';
 import { sweepLostAttempts } from './tasks/sweep.ts';
 import { lockTask } from './tasks/task-store.ts';
+import { makeTaskWatch } from './tasks/task-watch.ts';
 import { tasksRoutes } from './tasks/tasks-routes.ts';
 import { registerRunWorkflow, wakeWorkflow } from './workflows/run-workflow.ts';
 import { sweepLostWorkflows } from './workflows/sweep.ts';
@@ -74,6 +79,8 @@ export interface ServiceOptions {
 /** How often waiting tasks are looked at even if nothing happened. */
 const admitEveryMs = 1_000;
 const chainEveryMs = 1_000;
+/** How often this process says which agents it executes. */
+const announceEveryMs = 10_000;
 /** How long an attempt waits for its workspace and its bridge. */
 const prepareMs = 600_000;
 const drainMs = 5_000;
@@ -124,6 +131,7 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   const identity = makeIdentity({ coder, clock });
   const authorize = makeAuthorize(coder);
   const registry = makeRegistry();
+  const presence = makePresence({ database, registry, clock, log, processId: uuidv7(clock) });
   const defaultModel = config.model.default ?? 'openrouter/auto';
   const allowedModels = config.model.allowed.length > 0 ? config.model.allowed : null;
   const gateway = makeGateway({
@@ -168,6 +176,7 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   });
   const settleParts = { audit, approvals, gateway, clock, onFinished: wakeWorkflow };
   const stream = makeEventStream({ database, listener, log });
+  const watch = makeTaskWatch(listener);
   const bounds = { registry, defaultModel, allowedModels, maxProfile: config.maxProfile };
   const workspaceBounds = makeBoundsReader(coder);
   const hub = makeBridgeHub({
@@ -228,6 +237,16 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
     mayAdminister: (_request, response, organizationId) =>
       authorize.organization(callerOf(response), organizationId, requestId(response)),
   };
+  const acceptParts = {
+    database,
+    audit,
+    clock,
+    authorize,
+    bounds,
+    workspaceBounds,
+    queueMax: config.queueMax,
+    admitSoon: () => void admission.admitNow().catch((error: unknown) => log.error({ error }, 'admission failed')),
+  };
   let ready = false;
   const web = makeWebServer({
     guards: makeGuards(identity, gateway),
@@ -239,15 +258,14 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
       registerRoute({ database, audit, coder, verifyProof: secrets.verifyProof, clock, log }),
       ...tasksRoutes({
         ...settleParts,
-        database,
+        ...acceptParts,
         engine,
-        authorize,
-        bounds,
-        workspaceBounds,
         stream,
-        admitSoon: () => void admission.admitNow().catch((error: unknown) => log.error({ error }, 'admission failed')),
+        watch,
       }),
-      ...workflowsRoutes({ database, audit, engine, clock, authorize, bounds, workspaceBounds }),
+      ...executeRoutes(acceptParts),
+      ...deadLetterRoutes(acceptParts),
+      ...workflowsRoutes({ ...acceptParts, engine }),
       ...approvalsRoutes({ database, approvals, authorize }),
       ...workspacesRoutes({
         database,
@@ -276,6 +294,7 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
         upstreamUrl: config.model.upstreamUrl,
         clock,
       }),
+      ...workLimitRoutes({ ...organizationAdmin, registry }),
       ...gateway.routes,
       ...broker.routes,
     ],
@@ -295,6 +314,9 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   own();
   undo.push(() => admission.stop());
   admission.start(admitEveryMs);
+  undo.push(() => presence.stop());
+  await presence.announce();
+  presence.start(announceEveryMs);
   undo.push(() => web.close(drainMs));
   undo.push(() => hub.drain());
   const address = await web.listen(config.listen);
@@ -302,6 +324,7 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   undo.push(() => {
     ready = false;
     stream.drain();
+    watch.drain();
     return Promise.resolve();
   });
 

@@ -15,4 +15,38 @@ const agentEntry: Migration = {
   },
 };
 
-export const migrations: Record<string, Migration> = { '2026-11-21-057-agent-entry': agentEntry };
+const agentPresence: Migration = {
+  async up(database) {
+    await sql`
+      create table outrigger.agent_presence (
+        agent text not null,
+        process_id text not null,
+        actions jsonb not null,
+        seen_at timestamptz not null,
+        primary key (agent, process_id)
+      )`.execute(database);
+    await sql`create index on outrigger.agent_presence using gin (actions)`.execute(database);
+  },
+};
+
+const workLimit: Migration = {
+  async up(database) {
+    await sql`
+      create table outrigger.work_limit (
+        organization_id uuid not null,
+        kind text not null check (kind in ('agent', 'workspace')),
+        target text not null,
+        max_concurrent integer,
+        max_task_starts integer,
+        window_seconds integer,
+        primary key (organization_id, kind, target),
+        check ((max_task_starts is null) = (window_seconds is null))
+      )`.execute(database);
+  },
+};
+
+export const migrations: Record<string, Migration> = {
+  '2026-11-21-057-agent-entry': agentEntry,
+  '2026-11-21-090-agent-presence': agentPresence,
+  '2026-11-21-092-work-limit': workLimit,
+};

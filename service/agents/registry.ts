@@ -1,25 +1,6 @@
 import type { Agent } from '../../modules/contract.ts';
 import { ServiceError } from '../platform/errors.ts';
-
-/** One thing an agent can be asked to do, with the prompt it stands for when the caller writes none. */
-export interface Action {
-  readonly name: string;
-  readonly prompt: string;
-}
-
-/** Prompts of the shipped actions. `{{…}}` marks come from the task's payload. */
-const openCodeActions: readonly Action[] = [
-  {
-    name: 'generate_code',
-    prompt: 'Write the {{language}} code this repository needs next. Keep to its style and add a test.',
-  },
-  { name: 'generate_api', prompt: 'Add the API endpoint this repository needs. Keep to its style and add a test.' },
-  {
-    name: 'generate_ui',
-    prompt: 'Add the user interface for the API of this repository. Keep to its style and add a test.',
-  },
-  { name: 'fix_tests', prompt: 'Run the tests of this repository, find why they fail, and mend the cause.' },
-];
+import { catalogue, type Action } from './actions.ts';
 
 export interface RegisteredAgent extends Agent {
   readonly actions: readonly Action[];
@@ -31,11 +12,16 @@ export interface Registry {
   agent(name: string): RegisteredAgent;
   /** The action of `agent`, or `unprocessable` with the list. */
   action(agent: string, name: string): Action;
+  /**
+   * The agent that supports a task; without a type the one that has the action. Throws `unprocessable` listing every
+   * agent with its actions.
+   */
+  route(task: { readonly type?: string | undefined; readonly action: string }): RegisteredAgent;
 }
 
 /** The agents of this deployment. `agentzero` runs workflows and takes no task directly. */
-export function makeRegistry(): Registry {
-  const agents = [makeAgent('opencode', openCodeActions), makeAgent('agentzero', [])];
+export function makeRegistry(actions: Readonly<Record<string, readonly Action[]>> = catalogue): Registry {
+  const agents = Object.entries(actions).map(([name, list]) => makeAgent(name, list));
   const registry: Registry = {
     agents,
     agent(name) {
@@ -48,13 +34,19 @@ export function makeRegistry(): Registry {
       return found;
     },
     action(agentName, name) {
-      const found = registry.agent(agentName).actions.find((one) => one.name === name);
+      const { actions: known } = registry.agent(agentName);
+      const found = known.find((one) => one.name === name);
       if (!found)
         throw unknownAction(
           agentName,
           name,
-          registry.agent(agentName).actions.map((one) => one.name),
+          known.map((one) => one.name),
         );
+      return found;
+    },
+    route({ type, action }) {
+      const found = agents.find((one) => one.supports({ type: type ?? one.name(), action }));
+      if (!found) throw nobodySupports({ type, action }, agents);
       return found;
     },
   };
@@ -67,19 +59,32 @@ const makeAgent = (name: string, actions: readonly Action[]): RegisteredAgent =>
   supports: (task) => task.type === name && actions.some((one) => one.name === task.action),
 });
 
-/** Fills `{{key}}` from `values`; what is not given becomes an empty string. */
-export const fillPrompt = (template: string, values: Readonly<Record<string, string>>): string =>
-  template
-    .replace(/\{\{(\w+)\}\}/g, (_whole, key: string) => values[key] ?? '')
-    .replace(/ {2,}/g, ' ')
-    .trim();
-
-export const unknownAgent = (name: string, known: readonly string[]): ServiceError =>
+const unknownAgent = (name: string, known: readonly string[]): ServiceError =>
   new ServiceError('unprocessable', 'agent_unknown', `No agent is called '${name}'. There are: ${known.join(', ')}.`);
+
+const takesNoTask = 'takes no task directly; submit a workflow';
 
 const unknownAction = (agent: string, name: string, known: readonly string[]): ServiceError =>
   new ServiceError(
     'unprocessable',
     'action_unknown',
-    `Agent '${agent}' has no action '${name}'. ${known.length > 0 ? `It has: ${known.join(', ')}.` : 'It takes no task directly; submit a workflow.'}`,
+    `Agent '${agent}' has no action '${name}'. It ${known.length > 0 ? `has: ${known.join(', ')}` : takesNoTask}.`,
   );
+
+function nobodySupports(
+  { type, action }: { type?: string | undefined; action: string },
+  agents: readonly RegisteredAgent[],
+): ServiceError {
+  const lists = agents.map((one) => ({
+    path: one.name(),
+    message: one.actions.length > 0 ? one.actions.map(({ name }) => name).join(', ') : takesNoTask,
+  }));
+  return new ServiceError(
+    'unprocessable',
+    'no_agent_supports',
+    `No agent supports action '${action}'${type === undefined ? '' : ` of type '${type}'`}. There are: ${lists
+      .map(({ path, message }) => `${path} (${message})`)
+      .join('; ')}.`,
+    { errors: lists },
+  );
+}

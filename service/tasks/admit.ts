@@ -1,9 +1,9 @@
-import { sql } from 'kysely';
 import type { AttemptRef } from '../../modules/contract.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
 import type { Logger } from '../platform/logger.ts';
+import { chooseNext, type Admitted } from './choose-next.ts';
 import { appendEvent } from './task-events.ts';
 import { insertAttempt } from './task-store.ts';
 import { attemptWorkflow, attemptWorkflowId } from './task.ts';
@@ -26,13 +26,6 @@ export interface Admission {
   admitNow(): Promise<number>;
   start(intervalMs: number): void;
   stop(): Promise<void>;
-}
-
-interface Admitted {
-  readonly id: string;
-  readonly attempt: number;
-  readonly workspace_id: string;
-  readonly priority: number;
 }
 
 /** Most workspaces served in one statement. */
@@ -83,45 +76,12 @@ export function makeAdmission(parts: AdmitParts): Admission {
   };
 }
 
-/**
- * One pass over every workspace that has a free place: starts its first tasks by priority, aged by one point a
- * minute, and writes on all others why they wait. A full workspace keeps nobody else waiting.
- */
+/** One pass over every workspace that has a free place. */
 async function admitBatch(tx: Transaction, parts: AdmitParts): Promise<readonly AttemptRef[]> {
   const { clock } = parts;
   const now = clock.now();
   await tx.client.query('select pg_advisory_xact_lock($1)', [admissionLock]);
-  const { rows } = await sql<Admitted>`
-    with open_place as (
-      select waiting.workspace_id, ${parts.perWorkspace} - coalesce(busy.places, 0) as free
-        from (select distinct workspace_id from task where state = 'queued' and run_at <= ${now}) as waiting
-        left join (
-          select workspace_id, count(*) as places
-            from task
-           where state in ('starting', 'running', 'waiting', 'stopping')
-           group by workspace_id
-        ) as busy using (workspace_id)
-       where coalesce(busy.places, 0) < ${parts.perWorkspace}
-       limit ${batchSize}
-    ), chosen as (
-      select next.id
-        from open_place
-       cross join lateral (
-          select id
-            from task
-           where workspace_id = open_place.workspace_id and state = 'queued' and run_at <= ${now}
-           order by priority + extract(epoch from ${now}::timestamptz - submitted_at) / 60 desc, submitted_at, id
-           limit open_place.free
-             for update skip locked
-        ) as next
-    ), held as (
-      update task set reason = 'AgentAtCapacity'
-       where state = 'queued' and run_at <= ${now} and reason is distinct from 'AgentAtCapacity'
-         and id not in (select id from chosen)
-    )
-    update task set state = 'starting', attempt = attempt + 1, reason = null
-     where id in (select id from chosen)
-    returning id, attempt, workspace_id, priority`.execute(tx.as<unknown>());
+  const { rows } = await chooseNext({ perWorkspace: parts.perWorkspace, batchSize, now }).execute(tx.as<unknown>());
   for (const admitted of rows) await begin(tx, parts, admitted, now);
   return rows.map(({ id, attempt }) => ({ task_id: id, attempt }));
 }
@@ -132,6 +92,8 @@ async function begin(tx: Transaction, parts: AdmitParts, admitted: Admitted, now
     taskId: id,
     number: attempt,
     workspaceId: admitted.workspace_id,
+    agent: admitted.agent,
+    model: admitted.model,
     prepareUntil: new Date(now.getTime() + parts.prepareMs),
     now,
   });

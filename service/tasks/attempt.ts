@@ -215,10 +215,10 @@ async function whileLeased(
   return wait(Math.min(leaseLeftMs, activeLeftMs, nextDueAt === null ? leaseLeftMs : nextDueAt.getTime() - now));
 }
 
-/** When the attempt has used up its time; waiting for a person does not count. */
+/** When the attempt has used up its time: it counts from running, and not while a person is waited for. */
 function activeDeadline(task: TaskRecord, attempt: AttemptRecord, now: number): number {
   const waitingMs = attempt.waitingSince === null ? 0 : now - attempt.waitingSince.getTime();
-  return (attempt.leasedAt?.getTime() ?? now) + task.timeoutMs + attempt.waitedMs + waitingMs;
+  return ((attempt.runningAt ?? attempt.leasedAt)?.getTime() ?? now) + task.timeoutMs + attempt.waitedMs + waitingMs;
 }
 
 /** Moves a running task to `stopping` and sends the command; the bridge answers with its receipt. */

@@ -10,7 +10,7 @@ import type { Engine } from '../platform/engine.ts';
 import { ServiceError } from '../platform/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import { appendEvent } from './task-events.ts';
-import { lockTask, moveTask, readAttempt } from './task-store.ts';
+import { changeAttempt, lockTask, moveTask, readAttempt } from './task-store.ts';
 import { attemptWorkflowId, lookTopic, type AttemptRecord, type TaskRecord } from './task.ts';
 import type { WorkLimits } from './work-bounds.ts';
 
@@ -70,5 +70,6 @@ export const fencedOff = (ref: AttemptRef): ServiceError =>
 /** The harness has begun to work on the attempt. */
 export async function beginRunning(tx: Transaction, task: TaskRecord, now: Date): Promise<void> {
   await moveTask(tx, task, 'running', task.startedAt ? {} : { started_at: now });
+  await changeAttempt(tx, task.id, task.attempt, { running_at: now });
   await appendEvent(tx, { taskId: task.id, attempt: task.attempt, type: 'task.running', at: now });
 }

@@ -88,4 +88,29 @@ export const migrations: Record<string, Migration> = {
         )`.execute(db);
     },
   },
+  '2026-11-21-091-fallback-and-dead-letters': {
+    async up(db) {
+      await sql`alter table outrigger.task add fallback jsonb, add fell_back_after integer`.execute(db);
+      await sql`
+        alter table outrigger.attempt add agent text, add model text, add running_at timestamptz`.execute(db);
+      await sql`
+        create table outrigger.dead_letter (
+          id uuid primary key,
+          task_id uuid not null unique references outrigger.task (id),
+          owner_id uuid not null,
+          workspace_id uuid not null,
+          agent text not null,
+          action text not null,
+          attempts integer not null,
+          reason text,
+          message text,
+          created_at timestamptz not null,
+          requeued_at timestamptz,
+          requeued_by uuid,
+          requeued_as uuid
+        )`.execute(db);
+      await sql`create index on outrigger.dead_letter (owner_id, id desc)`.execute(db);
+      await sql`create index on outrigger.attempt (created_at) where number = 1`.execute(db);
+    },
+  },
 };

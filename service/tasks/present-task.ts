@@ -1,4 +1,4 @@
-import type { TaskRecord } from './task.ts';
+import type { AttemptRecord, TaskRecord } from './task.ts';
 
 const seconds = (from: Date | null, to: Date | null): number | null =>
   from && to ? (to.getTime() - from.getTime()) / 1_000 : null;
@@ -40,10 +40,25 @@ export const summarizeTask = (task: TaskRecord) => ({
 });
 
 /** A task as callers see it. The prompt is theirs; nothing here comes from another task. */
-export const presentTask = (task: TaskRecord) => ({
+export const presentTask = (task: TaskRecord, attempts: readonly AttemptRecord[]) => ({
   ...summarizeTask(task),
   prompt: task.prompt,
   payload: task.payload,
   verify: task.verify,
   evidence: task.evidence,
+  retry: { max: task.maxAttempts, backoff_seconds: task.retryDelayMs / 1_000 },
+  fallback: task.fallback,
+  attempts: attempts.map(presentAttempt),
+});
+
+const presentAttempt = (attempt: AttemptRecord) => ({
+  number: attempt.number,
+  agent: attempt.agent,
+  model: attempt.model,
+  outcome: attempt.outcome,
+  reason: attempt.reason,
+  created_at: attempt.createdAt.toISOString(),
+  leased_at: attempt.leasedAt?.toISOString() ?? null,
+  running_at: attempt.runningAt?.toISOString() ?? null,
+  settled_at: attempt.settledAt?.toISOString() ?? null,
 });

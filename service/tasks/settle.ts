@@ -4,10 +4,12 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Clock } from '../platform/clock.ts';
 import { notify, type Transaction } from '../platform/database.ts';
+import { insertDeadLetter } from './dead-letter-store.ts';
 import { judge, type Verdict } from './judge.ts';
+import { afterAttempt, type NextStep } from './next-attempt.ts';
 import { appendEvent } from './task-events.ts';
 import { changeAttempt, moveTask } from './task-store.ts';
-import { retryDelay, type TaskRecord } from './task.ts';
+import type { TaskRecord } from './task.ts';
 
 /** Somebody in the engine who should look again, once the transaction has committed. */
 export interface Wake {
@@ -74,24 +76,28 @@ export async function settleAttempt(
     reason: verdict.reason,
     settled_at: now,
   });
-  const again = verdict.retryable && task.stopReason === null && task.attempt < task.maxAttempts;
-  if (again) return retry(tx, parts, task, evidence, verdict);
+  const next = afterAttempt(task, verdict);
+  if (next.kind !== 'end') return tryAgain(tx, parts, task, evidence, verdict, next);
+  if (next.isSpent) await insertDeadLetter(tx, clock, task, verdict);
   return finishTask(tx, parts, task, evidence, verdict, `bridge:${task.workspaceId}`);
 }
 
-async function retry(
+async function tryAgain(
   tx: Transaction,
   parts: SettleParts,
   task: TaskRecord,
   evidence: Evidence,
   verdict: Verdict,
+  next: Exclude<NextStep, { kind: 'end' }>,
 ): Promise<readonly Wake[]> {
   const now = parts.clock.now();
-  const runAt = new Date(now.getTime() + retryDelay(task.retryDelayMs, task.attempt));
+  const runAt = new Date(now.getTime() + (next.kind === 'retry' ? next.delayMs : 0));
+  const other = next.kind === 'fallback' ? { agent: next.agent, model: next.model } : null;
   await moveTask(tx, task, 'queued', {
     reason: verdict.reason,
     message: verdict.message,
     run_at: runAt,
+    ...(other ? { ...other, fell_back_after: task.attempt } : {}),
     ...(evidence.session_id === null ? {} : { session_id: evidence.session_id }),
   });
   await appendEvent(tx, {
@@ -99,17 +105,22 @@ async function retry(
     attempt: task.attempt,
     type: 'task.retrying',
     at: now,
-    data: { reason: verdict.reason, message: verdict.message, run_at: runAt.toISOString() },
+    data: {
+      reason: verdict.reason,
+      message: verdict.message,
+      run_at: runAt.toISOString(),
+      ...(other ? { fallback: other } : {}),
+    },
   });
   await parts.audit.append(tx, {
     actor: 'service',
-    action: 'task.retried',
+    action: other ? 'task.fell_back' : 'task.retried',
     target: { type: 'task', id: task.id },
     outcome: 'failure',
     ownerId: task.ownerId,
     organizationId: task.organizationId,
     workspaceId: task.workspaceId,
-    data: { attempt: task.attempt, reason: verdict.reason },
+    data: { attempt: task.attempt, reason: verdict.reason, ...other },
   });
   return [];
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { limits, profiles, timing, type Profile, type Verify } from '../../modules/contract.ts';
-import { fillPrompt } from '../agents/registry.ts';
+import { fillPrompt } from '../agents/actions.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { CoderWorkspace } from '../coder/coder.ts';
 import { uuidv7, type Clock } from '../platform/clock.ts';
@@ -42,6 +42,11 @@ export const workFields = {
       backoff_seconds: z.number().int().min(0).max(3_600).default(10),
     })
     .prefault({}),
+  /** Who takes over when the agent or its model failed and has no attempt left. */
+  fallback: z
+    .strictObject({ agent: z.string().min(1).max(100).optional(), model: z.string().min(1).max(200).optional() })
+    .refine(({ agent, model }) => agent !== undefined || model !== undefined, 'name an agent, a model, or both')
+    .optional(),
 };
 
 /** Body of `POST …/opencode/tasks`. */
@@ -57,6 +62,10 @@ export const taskBody = z.strictObject({
   }),
   ...workFields,
 });
+export type TaskBody = z.output<typeof taskBody>;
+
+/** Body of `POST …/execute`: without a type, the agent that has the action. */
+export const executeBody = taskBody.extend({ type: taskBody.shape.type.optional() });
 
 /** A piece of work that was checked and may be stored. */
 export interface Work {
@@ -66,6 +75,7 @@ export interface Work {
   readonly payload: unknown;
   readonly profile: Profile;
   readonly model: string;
+  readonly fallback: { readonly agent: string; readonly model: string } | null;
   readonly verify: Verify | null;
   readonly priority: number;
   readonly timeoutMs: number;
@@ -94,6 +104,7 @@ export function checkWork(
     priority: number;
     timeout_seconds: number;
     retry: { max: number; backoff_seconds: number };
+    fallback?: { agent?: string | undefined; model?: string | undefined } | undefined;
   },
 ): Work {
   const known = bounds.registry.action(agent, action);
@@ -106,12 +117,25 @@ export function checkWork(
     payload: given.payload,
     profile,
     model,
+    fallback: given.fallback ? checkFallback(bounds, action, { agent, model, profile }, given.fallback) : null,
     verify: given.verify ?? null,
     priority: given.priority,
     timeoutMs: given.timeout_seconds * 1_000,
     maxAttempts: given.retry.max,
     retryDelayMs: given.retry.backoff_seconds * 1_000,
   };
+}
+
+/** What the fallback leaves out stays as it is; it must be allowed like the first choice. */
+function checkFallback(
+  bounds: WorkBounds,
+  action: string,
+  first: { agent: string; model: string; profile: Profile },
+  { agent = first.agent, model = first.model }: { agent?: string | undefined; model?: string | undefined },
+): { agent: string; model: string } {
+  bounds.registry.action(agent, action);
+  choose(bounds, { model, profile: first.profile });
+  return { agent, model };
 }
 
 const withHints = (prompt: string, hints: readonly (readonly [string, string])[]): string =>
@@ -143,6 +167,8 @@ export async function submitTask(
     id,
     type: work.agent,
     ...work,
+    // Steps that an older version stored have none.
+    fallback: work.fallback ?? null,
     title: `${workspace.organizationName}/${step ? step.stepId : work.action}/${id.slice(-8)}`,
     ownerId: submitter.id,
     ownerName: submitter.name,

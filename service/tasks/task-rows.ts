@@ -28,6 +28,8 @@ interface TaskTable {
   timeout_ms: number;
   max_attempts: number;
   retry_delay_ms: number;
+  fallback: unknown;
+  fell_back_after: number | null;
   state: TaskState;
   outcome: TaskOutcome | null;
   reason: Reason | null;
@@ -57,6 +59,9 @@ interface AttemptTable {
   last_source_seq: number;
   waiting_since: Date | null;
   waited_ms: number;
+  agent: string | null;
+  model: string | null;
+  running_at: Date | null;
   evidence: unknown;
   outcome: TaskOutcome | null;
   reason: Reason | null;
@@ -97,6 +102,8 @@ export const taskFromRow = (row: Selectable<TaskTable>): TaskRecord => ({
   timeoutMs: row.timeout_ms,
   maxAttempts: row.max_attempts,
   retryDelayMs: row.retry_delay_ms,
+  fallback: row.fallback as TaskRecord['fallback'],
+  fellBackAfter: row.fell_back_after,
   state: row.state,
   outcome: row.outcome,
   reason: row.reason,
@@ -127,5 +134,12 @@ export const attemptFromRow = (row: Selectable<AttemptTable>): AttemptRecord => 
   waitingSince: row.waiting_since,
   waitedMs: row.waited_ms,
   evidence: row.evidence as Evidence | null,
+  agent: row.agent,
+  model: row.model,
+  outcome: row.outcome,
+  reason: row.reason,
+  createdAt: row.created_at,
   leasedAt: row.leased_at,
+  runningAt: row.running_at,
+  settledAt: row.settled_at,
 });

@@ -17,6 +17,7 @@ export type NewTask = Omit<
   | 'usage'
   | 'outcome'
   | 'message'
+  | 'fellBackAfter'
 >;
 
 export async function insertTask(tx: Transaction, task: NewTask): Promise<void> {
@@ -49,6 +50,7 @@ export async function insertTask(tx: Transaction, task: NewTask): Promise<void> 
       timeout_ms: task.timeoutMs,
       max_attempts: task.maxAttempts,
       retry_delay_ms: task.retryDelayMs,
+      fallback: task.fallback === null ? null : storableJson(task.fallback),
       state: task.state,
       reason: task.reason,
       run_at: task.runAt,
@@ -90,12 +92,27 @@ export async function readAttempt(
   return row ? attemptFromRow(row) : null;
 }
 
+/** All attempts of a task, the first one first. */
+export async function listAttempts(database: Database, taskId: string): Promise<readonly AttemptRecord[]> {
+  const rows = await database
+    .as<TaskTables>()
+    .selectFrom('attempt')
+    .selectAll()
+    .where('task_id', '=', taskId)
+    .orderBy('number')
+    .execute();
+  return rows.map(attemptFromRow);
+}
+
 export interface TaskChange {
   readonly state?: TaskState;
   readonly outcome?: TaskOutcome;
   readonly reason?: Reason | null;
   readonly message?: string | null;
   readonly run_at?: Date;
+  readonly agent?: string;
+  readonly model?: string;
+  readonly fell_back_after?: number;
   readonly session_id?: string | null;
   readonly stop_reason?: Reason;
   readonly stop_requested_at?: Date;
@@ -141,6 +158,7 @@ export interface AttemptChange {
   readonly outcome?: TaskOutcome;
   readonly reason?: Reason | null;
   readonly leased_at?: Date;
+  readonly running_at?: Date;
   readonly settled_at?: Date;
 }
 
@@ -165,7 +183,15 @@ export async function changeAttempt(
 
 export async function insertAttempt(
   tx: Transaction,
-  attempt: { taskId: string; number: number; workspaceId: string; prepareUntil: Date; now: Date },
+  attempt: {
+    taskId: string;
+    number: number;
+    workspaceId: string;
+    agent: string;
+    model: string;
+    prepareUntil: Date;
+    now: Date;
+  },
 ): Promise<void> {
   await tx
     .as<TaskTables>()
@@ -174,6 +200,8 @@ export async function insertAttempt(
       task_id: attempt.taskId,
       number: attempt.number,
       workspace_id: attempt.workspaceId,
+      agent: attempt.agent,
+      model: attempt.model,
       state: 'preparing',
       prepare_until: attempt.prepareUntil,
       created_at: attempt.now,

@@ -28,6 +28,10 @@ export interface TaskRecord {
   readonly timeoutMs: number;
   readonly maxAttempts: number;
   readonly retryDelayMs: number;
+  /** Who does the work when agent and model have failed at it; null: nobody. */
+  readonly fallback: { readonly agent: string; readonly model: string } | null;
+  /** The attempt after which the fallback took over. */
+  readonly fellBackAfter: number | null;
   readonly state: TaskState;
   readonly outcome: TaskOutcome | null;
   readonly reason: Reason | null;
@@ -90,7 +94,16 @@ export interface AttemptRecord {
   readonly waitingSince: Date | null;
   readonly waitedMs: number;
   readonly evidence: Evidence | null;
+  /** Who made it; null in rows of an older version. */
+  readonly agent: string | null;
+  readonly model: string | null;
+  readonly outcome: TaskOutcome | null;
+  readonly reason: Reason | null;
+  readonly createdAt: Date;
   readonly leasedAt: Date | null;
+  /** When the harness began to work; the task's time counts from here. */
+  readonly runningAt: Date | null;
+  readonly settledAt: Date | null;
 }
 
 const longestRetryDelayMs = 3_600_000;

@@ -7,6 +7,7 @@ import type { Engine } from '../platform/engine.ts';
 import { notFound } from '../platform/errors.ts';
 import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { once, replay, type StoredAnswer } from '../platform/idempotency.ts';
+import { mustHaveRoom } from '../tasks/queue-room.ts';
 import { tasksOfWorkflow } from '../tasks/task-store.ts';
 import type { TaskRecord } from '../tasks/task.ts';
 import { checkWorkflow, submitWorkflow, workflowBody, type CheckParts } from './submit-workflow.ts';
@@ -18,6 +19,8 @@ export interface WorkflowRouteParts extends CheckParts {
   readonly audit: AuditLog;
   readonly engine: Pick<Engine, 'enqueue'>;
   readonly clock: Clock;
+  /** How many tasks may wait. */
+  readonly queueMax: number;
 }
 
 const base = '/api/v2/agents/agentzero/workflows';
@@ -81,10 +84,13 @@ async function submit(parts: WorkflowRouteParts, request: Request, response: Res
   const accept = async (): Promise<StoredAnswer> => {
     const checked = await checkWorkflow(parts, caller, parse(workflowBody, request.body, 'The workflow'), requested);
     return parts.database.transaction((tx) =>
-      once(tx, parts.clock, idempotency, async () => ({
-        status: 201,
-        body: { id: await submitWorkflow(tx, parts, caller, checked, requested), status: 'queued' },
-      })),
+      once(tx, parts.clock, idempotency, async () => {
+        await mustHaveRoom(tx, parts.queueMax);
+        return {
+          status: 201,
+          body: { id: await submitWorkflow(tx, parts, caller, checked, requested), status: 'queued' },
+        };
+      }),
     );
   };
   const answer = (await replay(parts.database, idempotency)) ?? (await accept());
