@@ -13,12 +13,14 @@
 #   GIT_CLONE_RETRIES, GIT_CLONE_RETRY_DELAY  how often it is tried, and seconds between; default 3 and 5s
 #   GIT_ASKPASS                    who is asked for a password, at each use; Coder's agent sets it
 #   CLONE_STATE_DIR                where the marks "already cloned" are kept; only the worker can write there
+#   CODER_AGENT_TOKEN              another one at each start; its hash is kept, so that a second run of a start is known
 #   TOOLS_DIR                      where OpenCode lies, which reads the JSON; default /tools
 #   OUTRIGGER_RUN_DIR              gets the empty file "cloned" at the end, however it ends; default /run/outrigger
 #
 # A clone is made where the agent cannot reach, then copied: a repository under the agent's hands can make git
 # execute anything. For the same reason nothing here runs git in a folder that already exists. The copy itself needs a
-# workspace that nobody else writes to: the bridge starts no agent before it sees the file "cloned".
+# workspace that nobody else writes to: the bridge starts no agent before it sees the file "cloned". From then on there
+# may be one for as long as the start lasts, so a worker that begins anew within it copies nothing.
 # shellcheck disable=SC2086
 set -eu
 
@@ -37,19 +39,36 @@ number() {
   esac
 }
 
+run=${OUTRIGGER_RUN_DIR:-/run/outrigger}
+state=${CLONE_STATE_DIR:-$HOME/.local/state/outrigger}
+ended=$state/clone-ended
+build=
+if [ -n "${CODER_AGENT_TOKEN:-}" ]; then
+  build=$(printf 'clone:%s' "$CODER_AGENT_TOKEN" | sha256sum | cut -c 1-64)
+fi
+
+# Kept where the agent can neither make nor remove it; what is told in the shared folder is the agent's to change.
+has_ended_before() {
+  [ -n "$build" ] && [ -f "$ended" ] && [ "$(cat "$ended")" = "$build" ]
+}
+
+remember_ended() {
+  [ -z "$build" ] || has_ended_before || { mkdir -p "$state" && printf '%s\n' "$build" >"$ended"; }
+}
+
 # Moved into place, because whoever shares the folder could have left a link or a FIFO there.
 say_ended() {
-  if ! { sign=$(mktemp "$run/.cloned.XXXXXX") && mv -fT "$sign" "$run/cloned"; } 2>/dev/null; then
+  if ! remember_ended 2>/dev/null; then
+    echo "clone: $ended cannot be written, so the agent does not learn that it may begin."
+  elif ! { sign=$(mktemp "$run/.cloned.XXXXXX") && mv -fT "$sign" "$run/cloned"; } 2>/dev/null; then
     echo "clone: $run cannot be written, so the agent does not learn that it may begin."
   fi
 }
 
-run=${OUTRIGGER_RUN_DIR:-/run/outrigger}
 trap say_ended EXIT
 # Coder ends a script that takes too long by SIGHUP. Not every sh runs what is meant for its exit when a signal ends it.
 trap 'exit 143' HUP INT TERM
 workspace=${WORKSPACE_DIR:-/workspace}
-state=${CLONE_STATE_DIR:-$HOME/.local/state/outrigger}
 tools=${TOOLS_DIR:-/tools}
 depth=${GIT_DEPTH:-1}
 tries=${GIT_CLONE_RETRIES:-3}
@@ -140,6 +159,9 @@ clone_one() {
   if [ -e "$mark" ]; then
     echo "clone: $name was cloned before and then removed. To clone it again, delete $mark and restart."
     return
+  fi
+  if has_ended_before; then
+    fail "$name is not there, and since the clones of this start ended an agent may be at work in $workspace. Restart the workspace in Coder to clone it."
   fi
   command -v git >/dev/null 2>&1 || fail 'there is no git in this image.'
   [ ! -L "$4" ] || fail "$4 is a link and is not followed. Remove it and restart."

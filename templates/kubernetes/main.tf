@@ -1067,17 +1067,33 @@ resource "coder_script" "clone" {
       esac
     }
 
+    run=$${OUTRIGGER_RUN_DIR:-/run/outrigger}
+    state=$${CLONE_STATE_DIR:-$HOME/.local/state/outrigger}
+    ended=$state/clone-ended
+    build=
+    if [ -n "$${CODER_AGENT_TOKEN:-}" ]; then
+      build=$(printf 'clone:%s' "$CODER_AGENT_TOKEN" | sha256sum | cut -c 1-64)
+    fi
+
+    has_ended_before() {
+      [ -n "$build" ] && [ -f "$ended" ] && [ "$(cat "$ended")" = "$build" ]
+    }
+
+    remember_ended() {
+      [ -z "$build" ] || has_ended_before || { mkdir -p "$state" && printf '%s\n' "$build" >"$ended"; }
+    }
+
     say_ended() {
-      if ! { sign=$(mktemp "$run/.cloned.XXXXXX") && mv -fT "$sign" "$run/cloned"; } 2>/dev/null; then
+      if ! remember_ended 2>/dev/null; then
+        echo "clone: $ended cannot be written, so the agent does not learn that it may begin."
+      elif ! { sign=$(mktemp "$run/.cloned.XXXXXX") && mv -fT "$sign" "$run/cloned"; } 2>/dev/null; then
         echo "clone: $run cannot be written, so the agent does not learn that it may begin."
       fi
     }
 
-    run=$${OUTRIGGER_RUN_DIR:-/run/outrigger}
     trap say_ended EXIT
     trap 'exit 143' HUP INT TERM
     workspace=$${WORKSPACE_DIR:-/workspace}
-    state=$${CLONE_STATE_DIR:-$HOME/.local/state/outrigger}
     tools=$${TOOLS_DIR:-/tools}
     depth=$${GIT_DEPTH:-1}
     tries=$${GIT_CLONE_RETRIES:-3}
@@ -1161,6 +1177,9 @@ resource "coder_script" "clone" {
       if [ -e "$mark" ]; then
         echo "clone: $name was cloned before and then removed. To clone it again, delete $mark and restart."
         return
+      fi
+      if has_ended_before; then
+        fail "$name is not there, and since the clones of this start ended an agent may be at work in $workspace. Restart the workspace in Coder to clone it."
       fi
       command -v git >/dev/null 2>&1 || fail 'there is no git in this image.'
       [ ! -L "$4" ] || fail "$4 is a link and is not followed. Remove it and restart."

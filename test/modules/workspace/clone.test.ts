@@ -304,6 +304,67 @@ describe('what modules/workspace/clone.sh tells the bridge', () => {
   });
 });
 
+describe('a worker that begins anew while an agent may be at work', () => {
+  const token = { CODER_AGENT_TOKEN: 'canarytokenofthisstart' };
+  const missing = (): string => join(root, 'project.git');
+  /** The first run of a start, in which the clone did not come; from then on an agent may run. */
+  const failedOnce = (): Promise<Finished> => clone(missing(), '', { ...token, GIT_CLONE_RETRIES: '1' });
+
+  it('copies nothing beside it, whatever the agent did to the shared folder, and says what to do', async () => {
+    await failedOnce();
+    // The agent may make and remove everything there.
+    rmSync(join(runDir, 'cloned'));
+    makeRepository('project.git');
+    const { code, stderr } = await clone(missing(), '', { ...token, ...failingGit() });
+
+    expect([code, stderr]).toEqual([1, expect.stringContaining('Restart the workspace in Coder to clone it')]);
+    expect(existsSync(join(root, 'argv'))).toBe(false);
+    expect([readdirSync(workspace), readdirSync(runDir)]).toEqual([[], ['cloned']]);
+  });
+
+  it('clones at the next start, whose agent waits for it, and keeps no token', async () => {
+    await failedOnce();
+    makeRepository('project.git');
+    const { code } = await clone(missing(), '', { CODER_AGENT_TOKEN: 'canarytokenofthenext' });
+
+    expect(code).toBe(0);
+    expect(readdirSync(workspace)).toEqual(['project']);
+    expect(readdirSync(state).sort()).toEqual(['clone-ended', 'cloned-project']);
+    expect(readFileSync(join(state, 'clone-ended'), 'utf8')).toMatch(/^[0-9a-f]{64}\n$/);
+  });
+
+  it('clones again in the same start where the first run was killed, because no agent was told to begin', async () => {
+    const bin = join(root, 'bin');
+    mkdirSync(bin);
+    const begun = join(root, 'begun');
+    writeFileSync(join(bin, 'git'), `#!/bin/sh\ntouch '${begun}'\nexec sleep 300\n`, { mode: 0o755 });
+    const environment = { ...token, WORKSPACE_DIR: workspace, CLONE_STATE_DIR: state, OUTRIGGER_RUN_DIR: runDir };
+    const child = spawn('sh', [script], {
+      detached: true,
+      stdio: 'ignore',
+      env: { ...environment, PATH: `${bin}:${process.env['PATH'] ?? ''}`, GIT_REPO: missing() },
+    });
+    const ended = new Promise((settle) => child.once('exit', settle));
+    await until('the clone to begin', () => existsSync(begun));
+    process.kill(-(child.pid ?? 0), 'SIGKILL');
+    await ended;
+    const told = readdirSync(runDir);
+    makeRepository('project.git');
+
+    expect(told).toEqual([]);
+    expect((await clone(missing(), '', token)).code).toBe(0);
+    expect(readdirSync(workspace)).toEqual(['project']);
+  });
+
+  it('tells no agent to begin where it could not remember that one may', async () => {
+    writeFileSync(join(root, 'full'), '');
+    const { stdout } = await clone('', '', { ...token, CLONE_STATE_DIR: join(root, 'full', 'state') });
+
+    expect(stdout).toContain('clone-ended cannot be written, so the agent does not learn that it may begin');
+    expect(readdirSync(runDir)).toEqual([]);
+  });
+});
+
 describe('how much history modules/workspace/clone.sh brings', () => {
   const inClone = (...argv: string[]): string =>
     execFileSync('git', ['-C', join(workspace, 'project'), ...argv], { encoding: 'utf8' }).trim();
