@@ -199,13 +199,17 @@ async function endEverything(story: Story): Promise<StopReceipt> {
     ? patience[endSwitch.ending.kind]
     : { abortMs: 0, termMs: timing.stopTermMs };
   const ended = await endHarness(progress, { termMs, abortMs, sweepOrphans: parts.sweepOrphans });
+  const receipt = { stopped_at: parts.now().toISOString(), ...ended };
   // Only now, because nothing writes to the work tree any more.
-  if (endSwitch.ending?.kind === 'shutdown') await checkpoint(story);
+  if (endSwitch.ending && leavesWork[endSwitch.ending.kind]) await checkpoint(story);
   await progress.runner?.close();
-  return { stopped_at: parts.now().toISOString(), ...ended };
+  return receipt;
 }
 
-/** The container may be gone for good after this, or its disk be copied without the work tree. */
+/** After a fence the work tree is another attempt's. */
+const leavesWork: Readonly<Record<Ending['kind'], boolean>> = { stop: true, limit: true, shutdown: true, fence: false };
+
+/** Nobody may come back to the work tree: the container can be gone for good, or its disk be copied without it. */
 async function checkpoint({ parts, lease, progress }: Story): Promise<void> {
   const { workTree } = progress;
   if (!workTree) return;

@@ -124,9 +124,13 @@ export function startBridge(parts: BridgeParts): Bridge {
     isAwaited: settings.awaitsWorker,
     directory: settings.runDir,
     log,
-    onReady: () => void askForWork(),
+    onReady: () => {
+      parts.statusFile.tellWaiting(false);
+      void askForWork();
+    },
     nowMs: () => performance.now(),
   });
+  parts.statusFile.tellWaiting(!worker.isReady());
   outbox.onChange(() => sender.kick());
 
   async function beat(): Promise<void> {

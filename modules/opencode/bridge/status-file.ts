@@ -23,6 +23,8 @@ export interface StatusFile {
   open(ref: AttemptRef): AttemptStatus;
   /** Null where there is no repository. */
   tellGit(facts: GitFacts | null): void;
+  /** Whether work is taken yet; not before the worker is ready. */
+  tellWaiting(isWaiting: boolean): void;
 }
 
 const doings: Readonly<Record<StatusState, string>> = {
@@ -32,6 +34,7 @@ const doings: Readonly<Record<StatusState, string>> = {
   finishing: 'Committing and checking the work',
 };
 const doingWhileAsking = 'Waiting for a decision';
+const doingBeforeWork = 'Waiting for the worker to start';
 
 type Entry = AttemptRef & AttemptFacts;
 
@@ -63,12 +66,14 @@ export function makeStatusFile(directory: string, log: Log): StatusFile {
   const file = join(directory, runFiles.status);
   const open = new Map<symbol, Entry>();
   let git: GitFacts | null = null;
+  let isWaiting = false;
   let isBroken = false;
 
   function write(): void {
     const newest = [...open.values()].at(-1);
+    const atRest = isWaiting ? { ...idle, doing: doingBeforeWork } : idle;
     try {
-      replaceRunFile(file, { ...(newest ? present(newest) : idle), ...(git ? { git } : {}) });
+      replaceRunFile(file, { ...(newest ? present(newest) : atRest), ...(git ? { git } : {}) });
       isBroken = false;
     } catch (error) {
       if (isBroken) return;
@@ -101,6 +106,11 @@ export function makeStatusFile(directory: string, log: Log): StatusFile {
     tellGit(facts) {
       if (JSON.stringify(facts) === JSON.stringify(git)) return;
       git = facts;
+      write();
+    },
+    tellWaiting(waits) {
+      if (waits === isWaiting) return;
+      isWaiting = waits;
       write();
     },
   };

@@ -16,6 +16,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { harnessPassword } from '../../../../modules/opencode/bridge/harness-config.ts';
 import type { Log } from '../../../../modules/opencode/bridge/log.ts';
 import { makeStatusFile, type Status } from '../../../../modules/opencode/bridge/status-file.ts';
+import { facts } from '../../../../modules/workspace/helper/facts.ts';
 import {
   aLease,
   harnessKeyCanary,
@@ -86,6 +87,20 @@ describe('status.json', () => {
       { ...one, state: 'running', port: 4001, session_id: 'ses_1' },
       idle,
     ]);
+  });
+
+  it('says that the worker is waited for, until it is there, in words that the worker shows', () => {
+    const file = makeStatusFile(directory, log);
+    file.tellWaiting(true);
+    const waiting = statusIn(directory);
+    const shown = facts.agent(directory);
+    const attempt = file.open(one);
+    const working = facts.agent(directory);
+    attempt.close();
+    file.tellWaiting(false);
+
+    expect([waiting, shown]).toEqual([idle, 'Waiting for the worker to start']);
+    expect([working, facts.agent(directory)]).toEqual(['Starting OpenCode', 'Waiting for work']);
   });
 
   it('is readable for everybody whatever the umask, and leaves no second file', () => {

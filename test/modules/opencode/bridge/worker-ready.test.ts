@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { bridgeEnvironment } from '../../../../modules/contract.ts';
 import { SettingsError, takeSettings } from '../../../../modules/opencode/bridge/settings.ts';
 import { watchWorker, type WorkerWatch } from '../../../../modules/opencode/bridge/worker-ready.ts';
+import { readStatus } from '../../../../modules/workspace/helper/run-files.ts';
 import { installTools, until, type Tools } from '../../../support/bridge/bridge-process.ts';
 import { startWorld, type World } from '../../../support/bridge/world.ts';
 
@@ -152,6 +153,8 @@ describe('a bridge that waits for the worker', () => {
     const before = heard('heartbeat');
     await until('heartbeats', () => heard('heartbeat') >= before + more);
   };
+  /** What people read of the agent. */
+  const doing = (): string | undefined => readStatus(directory)?.doing;
   const says = (text: string): boolean => world.bridge.lines.some((line) => line.includes(text));
 
   it('is connected and heard, but takes no work, not even when it is woken, until clones and gate are there', async () => {
@@ -162,13 +165,15 @@ describe('a bridge that waits for the worker', () => {
     await heartbeats(3);
     service.cut();
     await heartbeats(2);
-    const [asked, claimed] = [heard('lease'), says('ready for work')];
+    const [asked, claimed, told] = [heard('lease'), says('ready for work'), doing()];
     const waits = says('no work is taken before the worker is ready');
     gateStands();
     await until('the first lease request', () => heard('lease') > 0);
+    await until('the status to say so', () => doing() === 'Waiting for work');
 
     expect(woken).toMatchObject({ success: true });
     expect([asked, claimed, waits]).toEqual([0, false, true]);
+    expect(told).toBe('Waiting for the worker to start');
   }, 120_000);
 
   it('goes on at once when it is started again in a workspace that has started', async () => {
@@ -182,5 +187,6 @@ describe('a bridge that waits for the worker', () => {
     await until('its lease request', () => heard('lease') > asked);
 
     expect(says('no work is taken')).toBe(false);
+    expect(doing()).toBe('Waiting for work');
   }, 120_000);
 });
