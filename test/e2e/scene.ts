@@ -17,6 +17,9 @@ export interface Scene {
   readonly workspaceId: string;
   /** The template secret of the workspace. */
   readonly secret: string;
+  readonly ownerToken: string;
+  /** Starts the bridge of a later build, with that build's workspace agent. */
+  startBridgeOf(workspaceAgentId: string): void;
   verifyAudit(): Promise<{ ok: boolean; events: number; faults: readonly unknown[] }>;
   end(): Promise<void>;
 }
@@ -25,27 +28,36 @@ export async function openScene(options: {
   plays: readonly Play[];
   slots?: number;
   chunkDelayMs?: number;
+  databaseUrl?: string;
+  /** What bridge and worker share. */
+  runDir?: string;
+  /** What the owner chose in the form. */
+  parameters?: Readonly<Record<string, string>>;
 }): Promise<Scene> {
   const root = join(import.meta.dirname, '..', '..');
+  const { databaseUrl, runDir, parameters = {} } = options;
   await buildBridge(join(root, 'dist', 'bridge.js'));
   const coder = await startSimulatedCoder();
   const admin = coder.addUser({ username: 'admin', roles: ['owner'] });
   const ada = coder.addUser({ username: 'ada' });
-  const workspace = coder.addWorkspace({ owner: 'ada', name: 'canoe', running: true });
+  const workspace = coder.addWorkspace({ owner: 'ada', name: 'canoe', running: true, parameters });
   const model = await startScriptedModel({
     plays: options.plays,
     ...(options.chunkDelayMs === undefined ? {} : { chunkDelayMs: options.chunkDelayMs }),
   });
+  const side = {
+    url: coder.url,
+    serviceToken: admin.token,
+    workspaceId: workspace.id,
+    ownerId: ada.id,
+    workspaceAgentId: workspace.agentId,
+  };
   const stage = makeStage({
-    coder: {
-      url: coder.url,
-      serviceToken: admin.token,
-      workspaceId: workspace.id,
-      ownerId: ada.id,
-      workspaceAgentId: workspace.agentId,
-    },
+    coder: side,
     model: { url: model.url, name: 'scripted/test' },
     slots: options.slots ?? 2,
+    ...(databaseUrl === undefined ? {} : { databaseUrl }),
+    ...(runDir === undefined ? {} : { runDir }),
   });
   makeRepository(stage.repositoryDir);
   await stage.startService();
@@ -60,7 +72,12 @@ export async function openScene(options: {
     coder,
     model,
     secret,
+    ownerToken: ada.token,
     workspaceId: workspace.id,
+    startBridgeOf(workspaceAgentId) {
+      side.workspaceAgentId = workspaceAgentId;
+      stage.startBridge(secret);
+    },
     api: makeApi(() => stage.serviceUrl, ada.token),
     verifyAudit: () => runAuditVerify({ dataDir: stage.dataDir }),
     async end() {

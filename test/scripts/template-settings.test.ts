@@ -99,7 +99,7 @@ const push = (): Promise<Ran> => {
 };
 
 describe('the schedule of a template', () => {
-  it('is sent when push makes the template, and never again, so that what an admin set stands (part of P-25)', async () => {
+  it('P-25 sets autostop and dormancy when push makes the template, and never again, so that what an admin set stands', async () => {
     const made = await push();
     const again = await push();
 

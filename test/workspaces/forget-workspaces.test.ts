@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { DBOSClient } from '@dbos-inc/dbos-sdk';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { makeAuditLog } from '../../service/audit/audit-log.ts';
 import { makeCaller } from '../../service/coder/caller.ts';
@@ -6,11 +7,14 @@ import { silentLogger } from '../../service/platform/logger.ts';
 import { makeCoderBuilds } from '../../service/workspaces/coder-builds.ts';
 import { forgetDeletedWorkspaces } from '../../service/workspaces/forget-workspaces.ts';
 import { finished } from '../support/coder/timeline.ts';
+import { connectFakeBridge } from '../support/fake-bridge.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
 const hourMs = 3_600_000;
 
 let outrigger: TestService;
+/** Of the bridge that `lived` registered. */
+let token: string;
 beforeEach(async () => {
   outrigger = await startTestService();
 });
@@ -59,6 +63,7 @@ async function rowsOf(workspaceId: string): Promise<Record<string, number>> {
 async function lived(): Promise<string> {
   const { id } = outrigger.workspace;
   const bridge = await outrigger.bridge();
+  token = bridge.token;
   bridge.close();
   await bridge.closed;
   const path = `/api/v2/agents/workspaces/${id}/ide`;
@@ -73,8 +78,37 @@ async function lived(): Promise<string> {
 /** As Coder answers of a workspace that its database does not hold. */
 const vanish = (id: string): void => void outrigger.coder.world.workspaces.delete(id);
 
+/** One round of the running service, as its own schedule makes it every ten minutes. */
+async function serviceSweep(): Promise<void> {
+  const client = await DBOSClient.create({ systemDatabaseUrl: outrigger.database.url });
+  try {
+    outrigger.clock.advance(hourMs);
+    const round = await client.triggerSchedule('forget-workspaces');
+    await round.getResult();
+  } finally {
+    await client.destroy();
+  }
+}
+
 describe('a workspace that was deleted', () => {
-  it('is forgotten once Coder says so: registration, token, commands and wish go, tasks and audit stay (part of P-25)', async () => {
+  it('P-25 is forgotten by the running service on its schedule, once Coder says so and not before', async () => {
+    const id = await lived();
+    await serviceSweep();
+    const before = await rowsOf(id);
+    outrigger.coder.buildWorkspace(id, 'delete', { timing: finished });
+    await serviceSweep();
+    const after = await rowsOf(id);
+    const { rows: schedules } = await outrigger.database.pool.query(
+      `select schedule, status from dbos.workflow_schedules where schedule_name = 'forget-workspaces'`,
+    );
+
+    expect(before).toMatchObject({ bridge: 1, bridge_frame: 1, workspace_ide: 1, task: 1, workspace_check: 1 });
+    expect(after).toMatchObject({ bridge: 0, bridge_frame: 0, workspace_ide: 0, task: 1, workspace_check: 0 });
+    expect(schedules).toEqual([{ schedule: '*/10 * * * *', status: 'ACTIVE' }]);
+    await expect(connectFakeBridge(outrigger.url, token)).rejects.toThrow('401');
+  });
+
+  it('is forgotten once Coder says so: registration, token, commands and wish go, tasks and audit stay', async () => {
     const id = await lived();
     const before = await rowsOf(id);
     const early = await laterSweep();

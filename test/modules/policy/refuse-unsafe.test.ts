@@ -45,6 +45,8 @@ const inertGit = {
   GIT_CONFIG_VALUE_2: 'never',
 };
 
+const atPort = 'http://127.0.0.1:${var.ide_port}/a';
+
 /** Each rule with what it allows and what it refuses. */
 const dockerCases: readonly PolicyCase[] = [
   {
@@ -378,11 +380,16 @@ const dockerCases: readonly PolicyCase[] = [
     rule: 'app-url',
     allows: [
       resource('coder_app', 'x', { url: 'http://127.0.0.1:13337/a' }),
+      { ...resource('coder_app', 'x', { url: atPort }), ...variable('ide_port', { type: 'number' }) },
       resource('coder_app', 'x', { url: 'https://example.com', external: true }),
     ],
     refuses: [
       resource('coder_app', 'x', { url: 'https://example.com' }),
       resource('coder_app', 'x', { url: 'http://127.0.0.1.example.com' }),
+      // Text could be "1@example.com", and what is not declared is nobody's word.
+      { ...resource('coder_app', 'x', { url: atPort }), ...variable('ide_port', { type: 'string' }) },
+      resource('coder_app', 'x', { url: atPort }),
+      resource('coder_app', 'x', { url: 'http://127.0.0.1:${local.port}/a' }),
     ],
   },
 ];
@@ -414,6 +421,22 @@ describe('the policy', () => {
   it('has an allowing and a refusing case for every rule', () => {
     expect(cases.map(({ rule }) => rule).sort()).toEqual(policyRules.map(({ id: rule }) => rule).sort());
     expect(cases.every(({ allows, refuses }) => allows.length > 0 && refuses.length > 0)).toBe(true);
+  });
+
+  it('fails the synthesis of an OpenCode beyond loopback or without a password, and says which (part of D3)', () => {
+    const serving = (words: string, env: readonly string[]): string =>
+      refusal(container({ entrypoint: ['sh', '-c', `exec opencode serve ${words}`], env }));
+    const password = ['OPENCODE_SERVER_PASSWORD=x'];
+
+    expect(serving('--hostname 127.0.0.1', password)).not.toContain('(loopback)');
+    expect(serving('--hostname 127.0.0.1', [])).toMatch(
+      /not synthesized:[^]*\(loopback\) .* Set OPENCODE_SERVER_PASSWORD\./,
+    );
+    for (const beyond of ['--hostname 0.0.0.0', '--hostname ::', '--hostname=10.0.0.7'])
+      expect([beyond, serving(beyond, password)]).toEqual([
+        beyond,
+        expect.stringMatching(/\(loopback\) .* Bind to 127\.0\.0\.1\./),
+      ]);
   });
 
   it('names every offender by its construct path, with what to do', () => {

@@ -23,6 +23,8 @@ export interface StageOptions {
   /** Folder for everything the stage writes; removed at the end when it was made here. */
   readonly directory?: string;
   readonly databaseUrl?: string;
+  /** What bridge and worker share. @default a folder of the stage's own */
+  readonly runDir?: string;
   readonly slots?: number;
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -52,7 +54,8 @@ export function makeStage(options: StageOptions): Stage {
   const place = (name: string): string => join(directory, name);
   const processes = makeProcesses();
   const repositoryDir = join(place('workspace'), 'users');
-  for (const name of ['workspace', 'agent', 'tools', 'logs', 'home']) mkdirSync(place(name), { recursive: true });
+  for (const name of ['workspace', 'agent', 'tools', 'logs', 'home', 'run'])
+    mkdirSync(place(name), { recursive: true });
   let service: Child | undefined;
   let bridge: Child | undefined;
   let listen = '127.0.0.1:0';
@@ -113,6 +116,7 @@ export function makeStage(options: StageOptions): Stage {
           [bridgeEnvironment.repositoryDir]: repositoryDir,
           [bridgeEnvironment.agentDir]: place('agent'),
           [bridgeEnvironment.toolsDir]: place('tools'),
+          [bridgeEnvironment.runDir]: options.runDir ?? place('run'),
           [bridgeEnvironment.port]: '0',
         },
       });
