@@ -27,6 +27,12 @@ export const paths = {
   nix: '/nix',
 } as const;
 
+/** Below the workspace: a git work tree for each task, by the name of its branch with `-` for whatever is no plain character. */
+export const worktreesDir = '.outrigger/worktrees';
+
+/** The IDEs that can be chosen where the image holds them; the first is the usual one. */
+export const ideNames = ['code-server', 'openvscode-server', 'vscode-web'] as const;
+
 /** Ports inside a workspace, all on 127.0.0.1. 3000 and 8080 stay free for the user's own programs. */
 export const ports = { opencode: 4096, bridge: 3001, ide: 13337 } as const;
 
@@ -71,15 +77,18 @@ export const bridgeEnvironment = {
 
 /** Environment of the helper, set by the template on the worker only. */
 export const helperEnvironment = {
-  /** Kind of the IDE: `code-server` (default), or `none` where the workspace was built without one. */
+  /** Kind of the IDE, one of `ideNames`; `none` where the workspace was built without one. Default `code-server`. */
   ide: 'OUTRIGGER_IDE',
   /** Whether the IDE runs while nobody has asked for it or against it: `true` or `false` (default). */
   ideEnabled: 'OUTRIGGER_IDE_ENABLED',
   /** Loopback port of the gate; default `ports.ide`. */
   idePort: 'OUTRIGGER_IDE_PORT',
+  /** Path under which browsers see the IDE, where that is not `/`. */
+  ideBasePath: 'OUTRIGGER_IDE_BASE_PATH',
   /** Extensions that may be installed: `publisher.name` or `publisher`, comma separated; `*` is all, empty none. */
   allowedExtensions: 'OUTRIGGER_ALLOWED_EXTENSIONS',
   runDir: 'OUTRIGGER_RUN_DIR',
+  workspaceDir: 'WORKSPACE_DIR',
   toolsDir: 'TOOLS_DIR',
   nixDir: 'OUTRIGGER_NIX_DIR',
   agentToken: 'CODER_AGENT_TOKEN',
@@ -91,6 +100,9 @@ export const nixEnvironmentFile = 'var/outrigger/environment.json';
 
 /** The gate answers only under `/<hex of sha256(idePathSalt + CODER_AGENT_TOKEN)>/`, which `coder_app.url` carries. */
 export const idePathSalt = 'ide:';
+
+/** What the address of the app `ide` has behind its folder: it asks for the files of the task that runs, if one does. */
+export const followTask = 'follow=task';
 
 /** Version of the frames below. The service speaks this one and the one before it. */
 export const protocolVersion = 1;
@@ -353,6 +365,8 @@ export interface Status {
   /** Port of the harness on 127.0.0.1. */
   readonly port: number | null;
   readonly session_id: string | null;
+  /** Below `worktreesDir`: where the files of this attempt are, once they are there. */
+  readonly worktree?: string;
   /** What the agent does right now, for people: one of a few sentences. */
   readonly doing: string;
   /** Missing until it is known, and where there is no repository. */

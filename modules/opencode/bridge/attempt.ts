@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   timing,
   type AttemptRef,
@@ -123,6 +123,7 @@ async function work(story: Story): Promise<void> {
     ),
   );
   progress.workTree = workTree;
+  parts.status.tell({ worktree: basename(workTree.path) });
 
   const nix = await nixEnvironment({
     nixDir: settings.nixDir,

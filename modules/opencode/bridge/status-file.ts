@@ -9,6 +9,8 @@ export interface AttemptFacts {
   readonly state: StatusState;
   readonly port: number | null;
   readonly session_id: string | null;
+  /** Name of its work tree, once that is there. */
+  readonly worktree?: string;
   /** True while a question of the attempt waits for a person. */
   readonly waits: boolean;
 }
@@ -47,12 +49,13 @@ const idle: Status = {
   doing: doings.idle,
 };
 
-const present = ({ task_id, attempt, state, port, session_id, waits }: Entry): Status => ({
+const present = ({ task_id, attempt, state, port, session_id, worktree, waits }: Entry): Status => ({
   state,
   task_id,
   attempt,
   port,
   session_id,
+  ...(worktree === undefined ? {} : { worktree }),
   doing: waits ? doingWhileAsking : doings[state],
 });
 

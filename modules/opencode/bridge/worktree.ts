@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Lease } from '../../contract.ts';
+import { dirname, join } from 'node:path';
+import { worktreesDir, type Lease } from '../../contract.ts';
 import { AttemptFailure } from './failure.ts';
 import type { Git } from './git.ts';
 
@@ -55,16 +55,15 @@ export const slugOf = (branch: string): string =>
 export async function prepareWorkTree(parts: WorkTreeParts, lease: Lease): Promise<WorkTree> {
   const { git, workspaceDir, taskDir } = parts;
   const repository = findRepository(workspaceDir, parts.repositoryDir);
-  const outrigger = join(workspaceDir, '.outrigger');
-  const path = join(outrigger, 'worktrees', slugOf(lease.branch));
+  const path = join(workspaceDir, worktreesDir, slugOf(lease.branch));
   const remembered = join(taskDir, 'base');
-  mkdirSync(join(outrigger, 'worktrees'), { recursive: true });
+  mkdirSync(dirname(path), { recursive: true });
   const known = rememberedBase(remembered);
   if (existsSync(join(path, '.git')) && known !== null) {
     const { exit } = await git(['rev-parse', '--git-dir'], { directory: path });
     if (exit === 0) return { path, base: known, branch: lease.branch };
   }
-  if (repository === workspaceDir) writeFileSync(join(outrigger, '.gitignore'), '*\n');
+  if (repository === workspaceDir) writeFileSync(join(workspaceDir, dirname(worktreesDir), '.gitignore'), '*\n');
   rmSync(path, { recursive: true, force: true });
   await git(['worktree', 'prune'], { directory: repository });
   const base = await addWorkTree(git, repository, path, lease);

@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
+import { followTask } from '../../contract.ts';
 import { printHead, valueOf, type Headers, type RequestHead, type ResponseHead } from './gate-head.ts';
 
 /**
@@ -34,6 +35,19 @@ function decoded(text: string): string {
 }
 
 const isCoders = (name: string): boolean => /^(__host-|__secure-)?coder_/i.test(name.trim());
+
+/**
+ * Where the app's own address leads: to these files, else to the folder it names. Null for every other target.
+ *
+ * It is a relative address, and the IDE's own afterwards: reloading the page stays in the folder that was opened.
+ */
+export function openingOf(target: string, files: string | null): string | null {
+  const [path, query = ''] = target.split(/\?(.*)/s, 2);
+  const pairs = query.split('&');
+  if (path !== '/' || !pairs.includes(followTask)) return null;
+  const rest = pairs.filter((pair) => pair !== followTask && (files === null || !pair.startsWith('folder=')));
+  return `?${[...(files === null ? [] : [`folder=${encodeURI(files)}`]), ...rest].join('&')}`;
+}
 
 /** One connection carries one request, and what proves who the person is stays on this side. */
 const droppedFromRequest = new Set([

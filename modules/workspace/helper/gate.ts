@@ -1,6 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { endOfHead, maxHeadBytes, parseRequest, parseResponse, valueOf, type RequestHead } from './gate-head.ts';
-import { isWebSocket, requestForIde, responseForBrowser, targetBehind } from './gate-rewrite.ts';
+import { isWebSocket, openingOf, requestForIde, responseForBrowser, targetBehind } from './gate-rewrite.ts';
 
 export interface GateOptions {
   /** Loopback port; 0 picks a free one. */
@@ -11,6 +11,10 @@ export interface GateOptions {
   readonly ideSocket: () => string | null;
   /** One sentence for whoever asks while it does not. */
   readonly absence: () => string;
+  /** What the IDE is asked when Coder asks for `/healthz`. */
+  readonly healthPath: string;
+  /** Folder with the files of the task that runs now; null while none does. */
+  readonly taskFiles: () => string | null;
 }
 
 export interface Gate {
@@ -109,12 +113,15 @@ function finish(client: Socket, text: string): void {
 
 const refuse = (client: Socket): void => finish(client, refusal);
 
-function answer(client: Socket, head: Buffer, rest: Buffer, { gatePath, ideSocket, absence }: GateOptions): void {
+function answer(client: Socket, head: Buffer, rest: Buffer, options: GateOptions): void {
   const request = parseRequest(head);
-  const target = request === null ? null : targetBehind(gatePath, request.target);
-  if (request === null || target === null) return refuse(client);
-  const path = ideSocket();
-  if (path === null) return finish(client, unavailable(absence()));
+  const asked = request === null ? null : targetBehind(options.gatePath, request.target);
+  if (request === null || asked === null) return refuse(client);
+  const path = options.ideSocket();
+  if (path === null) return finish(client, unavailable(options.absence()));
+  const opening = openingOf(asked, options.taskFiles());
+  if (opening !== null) return finish(client, redirect(opening));
+  const target = asked === healthPath ? options.healthPath : asked;
 
   const ide = connect({ path, allowHalfOpen: true });
   let hasAnswered = false;
@@ -152,8 +159,22 @@ const hasMore = (request: RequestHead): boolean =>
   isWebSocket(request) ||
   ['content-length', 'transfer-encoding'].some((name) => valueOf(request.headers, name) !== null);
 
+/** Where Coder looks, whatever the IDE. */
+const healthPath = '/healthz';
+
 /** Starting an extension host can take long on a small machine. */
 const ideTimeoutMs = 120_000;
+
+const redirect = (location: string): string =>
+  [
+    'HTTP/1.1 302 Found',
+    `Location: ${location}`,
+    'Content-Length: 0',
+    'Cache-Control: no-store',
+    'Connection: close',
+    '',
+    '',
+  ].join('\r\n');
 
 /** A page that asks again by itself, for the person who opened the app too early. */
 function unavailable(sentence: string): string {

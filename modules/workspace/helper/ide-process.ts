@@ -1,8 +1,18 @@
 import { spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, mkdirSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:http';
 import { delimiter, join } from 'node:path';
-import type { IdeKind, IdePlaces } from './ide-kinds.ts';
+import { ideKinds, type IdeKind, type IdePlaces } from './ide-kinds.ts';
 import { forgetPid, livingProcess, notePid, signalGroup } from './processes.ts';
 
 /** A running IDE. */
@@ -41,8 +51,7 @@ const probeMs = 5_000;
  */
 export function launchIde({ kind, places, enter, dataDir, environment, wait }: LaunchOptions): IdeProcess {
   const program = findProgram(kind.program, environment['PATH'] ?? '');
-  if (program === null)
-    throw new IdeMissing(`This image holds no ${kind.program}. Choose an executor image that has it.`);
+  if (program === null) throw new IdeMissing(whatIsThere(kind.program, environment['PATH'] ?? ''));
   for (const directory of [places.userDataDir, places.extensionsDir]) mkdirSync(directory, { recursive: true });
   // Its own, so that a configuration in the home folder cannot name another address or ask for a password.
   writeFileSync(join(places.userDataDir, 'config.yaml'), 'auth: none\n');
@@ -67,7 +76,12 @@ export function launchIde({ kind, places, enter, dataDir, environment, wait }: L
   if (child.pid !== undefined) notePid(pidFile, child.pid);
   return {
     ended: () => ended,
-    isServing: async () => await answers(places.socket, kind.healthPath),
+    async isServing() {
+      const isServing = await answers(places.socket, kind.healthPath);
+      // Its folder keeps everybody else out already, and not every kind can say a mode.
+      if (isServing) chmodSync(places.socket, 0o600);
+      return isServing;
+    },
     async stop() {
       if (child.pid !== undefined) await endGroup(child.pid, wait);
       forgetPid(pidFile);
@@ -106,6 +120,16 @@ function isGroupAlive(leader: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** An image that holds another IDE says so, because choosing that one is easier than building an image. */
+function whatIsThere(wanted: string, path: string): string {
+  const others = Object.values(ideKinds).flatMap(({ program }) =>
+    findProgram(program, path) === null ? [] : [program],
+  );
+  return others.length === 0
+    ? `This image holds no ${wanted}. Choose an executor image that has it.`
+    : `This image holds no ${wanted}, but ${others.join(' and ')}. Choose that, or another image.`;
 }
 
 function findProgram(name: string, path: string): string | null {

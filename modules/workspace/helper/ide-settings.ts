@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { readJsonc, type Jsonc } from './jsonc.ts';
 
 /**
@@ -23,14 +23,13 @@ const firstSettings: Readonly<Record<string, unknown>> = {
 };
 
 /**
- * Writes what is missing into `User/settings.json` of this user-data folder, and the admin's list of extensions whatever
- * stood there; comments and the order of the rest stay.
+ * Writes what is missing into this `settings.json`, and the admin's list of extensions whatever stood there; comments
+ * and the order of the rest stay.
  *
  * Errors   answers false where nobody could read the file: the admin's list must hold, so it is kept beside as
  *          `settings.json.broken` and begun anew.
  */
-export function writeIdeSettings(userDataDir: string, allowedExtensions: readonly string[]): boolean {
-  const file = join(userDataDir, 'User', 'settings.json');
+export function writeIdeSettings(file: string, allowedExtensions: readonly string[]): boolean {
   mkdirSync(dirname(file), { recursive: true });
   const text = textIn(file);
   const present = readJsonc(text?.trim() ? text : '{}');

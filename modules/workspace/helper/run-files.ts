@@ -16,7 +16,7 @@ import { readHostile } from './read-hostile.ts';
 type Fields = Readonly<Record<string, unknown>>;
 
 /** The part of `status.json` that the helper needs. */
-export type AgentStatus = Pick<Status, 'state' | 'doing' | 'git'>;
+export type AgentStatus = Pick<Status, 'state' | 'doing' | 'git' | 'worktree'>;
 
 /** Longest text that is taken from a shared file, in bytes; Coder refuses an app status that is longer. */
 export const maxTextBytes = 160;
@@ -29,7 +29,8 @@ export function readStatus(runDir: string): AgentStatus | null {
   const doing = textOf(fields['doing']);
   if (state === undefined || doing === null) return null;
   const git = gitFactsOf(fields['git']);
-  return { state, doing, ...(git === null ? {} : { git }) };
+  const worktree = worktreeOf(fields['worktree']);
+  return { state, doing, ...(git === null ? {} : { git }), ...(worktree === null ? {} : { worktree }) };
 }
 
 /** `absent` where nobody has said anything yet, `refused` where what is there is no wish. */
@@ -89,6 +90,10 @@ const countOf = (value: unknown): number | null =>
 
 const textOf = (value: unknown): string | null =>
   typeof value === 'string' ? cleanText(value, maxTextBytes) || null : null;
+
+/** A name in one folder: no path, and no way up. */
+const worktreeOf = (value: unknown): string | null =>
+  typeof value === 'string' && /^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/.test(value) ? value : null;
 
 function gitFactsOf(value: unknown): GitFacts | null {
   const fields = fieldsOf(value);

@@ -5,7 +5,7 @@ import type { IdeState, IdeWish } from '../../contract.ts';
 import { makeAppStatus } from './app-status.ts';
 import { factNames, facts } from './facts.ts';
 import { openGate, type Gate } from './gate.ts';
-import { ideKinds, type IdeKind, type IdePlaces } from './ide-kinds.ts';
+import { ideKinds, kindOf, type IdeKind, type IdePlaces } from './ide-kinds.ts';
 import { endForgottenIde, IdeMissing, launchIde } from './ide-process.ts';
 import { writeIdeSettings } from './ide-settings.ts';
 import { nixWait } from './nix-wait.ts';
@@ -13,6 +13,7 @@ import { forgetPid, livingProcess, notePid } from './processes.ts';
 import { readStatus, readWish, writeIdeState } from './run-files.ts';
 import type { HelperSettings } from './settings.ts';
 import { superviseIde } from './supervisor.ts';
+import { taskFiles } from './task-files.ts';
 
 export interface ServeOptions {
   readonly settings: HelperSettings;
@@ -52,10 +53,10 @@ export async function serve({ settings, environment, log, nowMs, wait }: ServeOp
   const { runDir, dataDir, agentToken, agentUrl } = settings;
   mkdirSync(dataDir, { recursive: true });
   chmodSync(dataDir, 0o700);
-  const kind = ideKinds[settings.ide] ?? null;
+  const kind = kindOf(settings.ide);
   if (kind !== null) await endForgottenIde(dataDir, kind, wait);
 
-  const places = makePlaces(dataDir);
+  const places = makePlaces(dataDir, settings.basePath);
   const tell = makeTeller(runDir, log, nowMs);
   let obstacle: string | null = null;
   const supervisor = superviseIde({
@@ -100,8 +101,8 @@ export async function serve({ settings, environment, log, nowMs, wait }: ServeOp
   function launch(known: IdeKind | null, why: string | null) {
     if (why !== null) throw new IdeMissing(why);
     if (known === null) throw new IdeMissing(noSuchIde(settings.ide));
-    if (!writeIdeSettings(places.userDataDir, settings.allowedExtensions))
-      log('IDE: settings.json holds comments or is broken, so nothing is added to it.');
+    if (!writeIdeSettings(join(places.userDataDir, known.settings), settings.allowedExtensions))
+      log('IDE: settings.json could not be read. It is kept as settings.json.broken, and a new one is begun.');
     return launchIde({ kind: known, places, enter: settings.enter, dataDir, environment, wait });
   }
 
@@ -111,7 +112,14 @@ export async function serve({ settings, environment, log, nowMs, wait }: ServeOp
     else if (isSpent(dataDir, gatePath)) obstacle = portTaken(gatePort);
     else {
       try {
-        return await openGate({ port: gatePort, gatePath, ideSocket, absence: () => absence(supervisor.state()) });
+        return await openGate({
+          port: gatePort,
+          gatePath,
+          ideSocket,
+          absence: () => absence(supervisor.state()),
+          healthPath: kind?.healthPath ?? '/',
+          taskFiles: () => taskFiles(settings.workspaceDir, readStatus(runDir)),
+        });
       } catch {
         spend(dataDir, gatePath);
         obstacle = portTaken(gatePort);
@@ -122,7 +130,8 @@ export async function serve({ settings, environment, log, nowMs, wait }: ServeOp
 }
 
 function noSuchIde(name: string): string {
-  if (name === 'none') return 'This workspace was built without an IDE. Build it again with ide_enabled=true.';
+  if (name === 'none')
+    return 'This workspace was built without an IDE. Build it again with ide_enabled=true and an image that has one.';
   return `The template asks for an IDE that is not known here. Known: ${Object.keys(ideKinds).join(', ')}.`;
 }
 
@@ -138,7 +147,7 @@ function absence({ phase, message }: IdeState): string {
  * Unlike the workspace's volumes, /tmp is the worker's own; whatever TMPDIR says may be shared. The folder is the same
  * for each start, so that a killed helper leaves no second one.
  */
-function makePlaces(dataDir: string): IdePlaces & { readonly directory: string } {
+function makePlaces(dataDir: string, basePath: string): IdePlaces & { readonly directory: string } {
   const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
   const directory = privateDirectory(`/tmp/outrigger-ide-${name}`);
   return {
@@ -146,6 +155,7 @@ function makePlaces(dataDir: string): IdePlaces & { readonly directory: string }
     socket: join(directory, 'ide.sock'),
     userDataDir: join(dataDir, 'user-data'),
     extensionsDir: join(dataDir, 'extensions'),
+    basePath,
   };
 }
 

@@ -19,6 +19,10 @@ export interface HelperSettings {
   readonly ide: string;
   readonly ideEnabled: boolean;
   readonly gatePort: number;
+  /** Path under which browsers see the IDE, where that is not `/`; else empty. */
+  readonly basePath: string;
+  /** Where repositories and the work trees of tasks are. */
+  readonly workspaceDir: string;
   /** First element of every path that the gate answers, 64 hexadecimal digits; null without an agent token. */
   readonly gatePath: string | null;
   readonly allowedExtensions: readonly string[];
@@ -44,6 +48,8 @@ export function takeSettings(environment: Environment): HelperSettings {
     ide: text(helperEnvironment.ide) ?? 'code-server',
     ideEnabled: text(helperEnvironment.ideEnabled) === 'true',
     gatePort: portOf(text(helperEnvironment.idePort)) ?? ports.ide,
+    basePath: text(helperEnvironment.ideBasePath) ?? '',
+    workspaceDir: text(helperEnvironment.workspaceDir) ?? paths.workspace,
     gatePath: agentToken === null ? null : gatePathOf(agentToken),
     allowedExtensions: (text(helperEnvironment.allowedExtensions) ?? '').split(/[\s,]+/).filter(isExtension),
     agentToken,

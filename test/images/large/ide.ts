@@ -58,7 +58,7 @@ USER 65534:65534
 /** The IDE in a container that has no network but loopback, with the settings that the helper writes. */
 export function startIde(folder: string): { container: string; openPage: () => void; stop: () => void } {
   const [container, browser] = [containerOf('ide'), containerOf('browser')];
-  writeIdeSettings(join(folder, 'ide'), []);
+  writeIdeSettings(join(folder, 'ide/User/settings.json'), []);
   const line = `cp -r /settings /tmp/ide && exec code-server --auth none --bind-addr 127.0.0.1:13337 \
 --disable-telemetry --disable-update-check --user-data-dir /tmp/ide --extensions-dir /tmp/ide/extensions`;
   const limits = ['--network', 'none', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'];

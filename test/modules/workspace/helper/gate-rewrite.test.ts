@@ -1,6 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseRequest, parseResponse } from '../../../../modules/workspace/helper/gate-head.ts';
-import { requestForIde, responseForBrowser, targetBehind } from '../../../../modules/workspace/helper/gate-rewrite.ts';
+import {
+  openingOf,
+  requestForIde,
+  responseForBrowser,
+  targetBehind,
+} from '../../../../modules/workspace/helper/gate-rewrite.ts';
 
 const path = 'a'.repeat(64);
 
@@ -49,5 +54,21 @@ describe('a request', () => {
     );
 
     expect(request && requestForIde(request, '/x')).toBe('GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n');
+  });
+});
+
+describe('the address of the app', () => {
+  const files = '/workspace/.outrigger/worktrees/agent-x';
+  it.each([
+    ['/?folder=/workspace/app&follow=task', files, `?folder=${files}`],
+    ['/?folder=/workspace/app&follow=task', null, '?folder=/workspace/app'],
+    ['/?folder=/workspace/app&follow=task&locale=de', files, `?folder=${files}&locale=de`],
+    ['/?follow=task', null, '?'],
+    ['/?folder=/workspace/app', files, null],
+    ['/?folder=/workspace/app&follow=tasks', files, null],
+    ['/static/x.js?follow=task', files, null],
+    ['/', files, null],
+  ])('%s, with the files of a task in %s, leads to %s', (target, where, expected) => {
+    expect(openingOf(target, where)).toBe(expected);
   });
 });

@@ -1,25 +1,32 @@
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { gatePath, installHelper, makeWorker, sendRaw, tokenCanary, until, type Tools, type Worker } from './world.ts';
 
 let tools: Tools;
 let worker: Worker;
+let workspaceDir: string;
 beforeAll(async () => {
   tools = await installHelper();
-  worker = await makeWorker(tools, { OUTRIGGER_IDE_ENABLED: 'true' });
+  workspaceDir = mkdtempSync(join(tmpdir(), 'outrigger-gate-'));
+  chmodSync(workspaceDir, 0o755);
+  worker = await makeWorker(tools, { OUTRIGGER_IDE_ENABLED: 'true', WORKSPACE_DIR: workspaceDir });
   worker.start('serve');
   await until('the IDE', () => worker.state()?.phase === 'Ready');
 });
 afterAll(async () => {
   expect(await worker.end()).toEqual([]);
   tools.remove();
+  rmSync(workspaceDir, { recursive: true, force: true });
 });
 
 const url = (path: string): string => `http://127.0.0.1:${String(worker.port)}/${gatePath}${path}`;
 const lastAsked = () => worker.asked().at(-1);
 
 describe('the gate, for Coder', () => {
-  it('answers its health check (part of I-14)', async () => {
+  it('answers its health check', async () => {
     const response = await fetch(url('/healthz'));
 
     expect(response.status).toBe(200);
@@ -102,6 +109,47 @@ describe('the gate, for Coder', () => {
     expect(lastAsked()).toMatchObject({
       url: '/socket',
       headers: { host: 'coder.example', origin: 'https://coder.example', connection: 'Upgrade', upgrade: 'websocket' },
+    });
+  });
+
+  describe('the address of the app', () => {
+    const app = '/?folder=/workspace/app&follow=task';
+    const opens = async (): Promise<string | null> =>
+      (await fetch(url(app), { redirect: 'manual' })).headers.get('location');
+    const say = (worktree: unknown): void =>
+      writeFileSync(
+        join(worker.runDir, 'status.json'),
+        JSON.stringify({ state: 'running', doing: 'Working on a task', worktree }),
+      );
+    const worktrees = (): string => join(workspaceDir, '.outrigger/worktrees');
+
+    it('opens the repository while no task runs, and the files of the task that does', async () => {
+      const before = await opens();
+      mkdirSync(join(worktrees(), 'agent-fix-it'), { recursive: true });
+      say('agent-fix-it');
+
+      expect(before).toBe('?folder=/workspace/app');
+      expect(await opens()).toBe(`?folder=${join(worktrees(), 'agent-fix-it')}`);
+      say(undefined);
+      expect(await opens()).toBe('?folder=/workspace/app');
+    });
+
+    it.each([
+      ['a way up', '..'],
+      ['another folder', '../../../secret'],
+      ['a path', '/etc'],
+      ['what is not there', 'agent-nothing'],
+      ['a link into the home folder', 'agent-link'],
+      ['a file', 'agent-file'],
+      ['no text', { a: 1 }],
+      ['a line of its own', 'a\r\nSet-Cookie: x'],
+    ])('opens the repository where the agent says %s', async (_what, worktree) => {
+      mkdirSync(worktrees(), { recursive: true });
+      if (!existsSync(join(worktrees(), 'agent-link'))) symlinkSync(worker.home, join(worktrees(), 'agent-link'));
+      writeFileSync(join(worktrees(), 'agent-file'), '');
+      say(worktree);
+
+      expect(await opens()).toBe('?folder=/workspace/app');
     });
   });
 

@@ -33,7 +33,7 @@ describe('settings that a person wrote comments in', () => {
   it('get the list of extensions that the admin allows, and whatever else is missing', () => {
     writeFileSync(file, commented);
 
-    expect(writeIdeSettings(folder, ['golang.go', 'ms-python'])).toBe(true);
+    expect(writeIdeSettings(file, ['golang.go', 'ms-python'])).toBe(true);
 
     expect(settings()).toMatchObject({
       'extensions.allowed': { 'golang.go': true, 'ms-python': true },
@@ -47,7 +47,7 @@ describe('settings that a person wrote comments in', () => {
 
   it('keep every comment, and the order of what was there', () => {
     writeFileSync(file, commented);
-    writeIdeSettings(folder, []);
+    writeIdeSettings(file, []);
 
     for (const comment of commented.match(/\/\/ .*|\/\*[^]*?\*\//g) ?? []) expect(text()).toContain(comment);
     expect(Object.keys(settings()).slice(0, 4)).toEqual(Object.keys(readJsonc(commented)?.value ?? {}));
@@ -55,9 +55,9 @@ describe('settings that a person wrote comments in', () => {
 
   it('are written once: a second start finds nothing to change', () => {
     writeFileSync(file, commented);
-    writeIdeSettings(folder, ['golang.go']);
+    writeIdeSettings(file, ['golang.go']);
     const [first, { ino }] = [text(), statSync(file)];
-    writeIdeSettings(folder, ['golang.go']);
+    writeIdeSettings(file, ['golang.go']);
 
     expect(text()).toBe(first);
     expect(statSync(file).ino).toBe(ino);
@@ -74,7 +74,7 @@ it.each([
 ])('the list of extensions holds where the settings %s', (_what, before) => {
   if (before !== null) writeFileSync(file, before);
 
-  expect(writeIdeSettings(folder, ['golang.go'])).toBe(true);
+  expect(writeIdeSettings(file, ['golang.go'])).toBe(true);
   expect(settings()['extensions.allowed']).toEqual({ 'golang.go': true });
   expect(settings()['git.enabled']).toBe(false);
 });
@@ -84,7 +84,7 @@ it.each(['{"a": 1', '[]', '"text"', '{"a": /* no end }', 'null', "{'a': 1}"])(
   (before) => {
     writeFileSync(file, before);
 
-    expect(writeIdeSettings(folder, [])).toBe(false);
+    expect(writeIdeSettings(file, [])).toBe(false);
     expect(settings()['extensions.allowed']).toEqual({});
     expect(readFileSync(`${file}.broken`, 'utf8')).toBe(before);
     expect(readdirSync(join(folder, 'User')).sort()).toEqual(['settings.json', 'settings.json.broken']);

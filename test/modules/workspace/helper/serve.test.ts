@@ -66,7 +66,7 @@ describe('the helper and the IDE', () => {
     worker = await makeWorker(tools, enabled);
     worker.start('serve');
     await ready();
-    const places = { socket: '/s', userDataDir: '/u', extensionsDir: '/e' };
+    const places = { socket: '/s', userDataDir: '/u', extensionsDir: '/e', basePath: '' };
     const withTelemetry = Object.entries(ideKinds).filter(
       ([, kind]) => !kind.argv(places).includes('--disable-telemetry'),
     );
@@ -239,7 +239,7 @@ describe('the helper and the IDE', () => {
   it.each([
     ['the image holds none', { PATH: '/usr/bin:/bin' }, /^This image holds no code-server\. Choose/],
     ['the template has none', { OUTRIGGER_IDE: 'none' }, /^This workspace was built without an IDE\./],
-    ['the template names an unknown one', { OUTRIGGER_IDE: 'emacs' }, /Known: code-server\.$/],
+    ['the template names an unknown one', { OUTRIGGER_IDE: 'emacs' }, /Known: code-server, openvscode-server, vscode-web\.$/],
     ['there is no agent token', { CODER_AGENT_TOKEN: '' }, /^CODER_AGENT_TOKEN is not set/],
   ])('says in a sentence why there is no IDE when %s', async (_what, environment, sentence) => {
     worker = await makeWorker(tools, { ...enabled, ...environment });

@@ -1,9 +1,11 @@
-// Stands in for code-server: the same flags, the same socket, and the same door, which reads any file for whoever asks.
+// Stands in for code-server, and for the servers of Visual Studio Code: the same flags, the same socket, the same health,
+// and the same door, which reads any file for whoever asks.
 import { appendFileSync, chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 
 const flag = (name) => process.argv[process.argv.indexOf(name) + 1];
-const socket = flag('--socket');
+const isCodeServer = process.argv.includes('--socket');
+const socket = flag(isCodeServer ? '--socket' : '--socket-path');
 const notes = process.env.STUB_NOTES;
 const note = (request) =>
   appendFileSync(notes, `${JSON.stringify({ url: request.url, method: request.method, headers: request.headers })}\n`);
@@ -16,8 +18,10 @@ if (process.env.STUB_DIES !== undefined) process.exit(7);
 
 const server = createServer((request, response) => {
   const url = new URL(request.url, 'http://ide');
-  if (url.pathname === '/healthz') return response.end('{"status":"expired"}');
+  if (isCodeServer && url.pathname === '/healthz') return response.end('{"status":"expired"}');
+  if (!isCodeServer && url.pathname === '/version') return response.end('0123abc');
   note(request);
+  if (url.pathname === '/healthz') return response.writeHead(404).end();
   if (url.pathname === '/vscode-remote-resource') return response.end(readFileSync(url.searchParams.get('path')));
   if (url.pathname === '/deep/redirect') return response.writeHead(302, { Location: '/login?to=1' }).end();
   if (url.pathname === '/cookies') {
@@ -38,5 +42,7 @@ server.on('upgrade', (request, stream, head) => {
   stream.pipe(stream);
   stream.on('error', () => stream.destroy());
 });
-server.listen(socket, () => chmodSync(socket, Number.parseInt(flag('--socket-mode'), 8)));
+server.listen(socket, () => {
+  if (isCodeServer) chmodSync(socket, Number.parseInt(flag('--socket-mode'), 8));
+});
 process.on('SIGTERM', () => process.exit(0));
