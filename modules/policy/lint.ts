@@ -106,8 +106,10 @@ const rules: readonly LintRule[] = [
   ),
   each('app-url', 'coder_app', (body) => {
     if (body.url === undefined) return undefined;
-    // An expression stands for some text, whatever it is.
-    const url = String(body.url).replaceAll(/[$%]\{[^}]*\}/g, 'x');
+    // An expression stands for some text, whatever it is, and behind a host for a port.
+    const url = String(body.url)
+      .replace(/^(\w+:\/\/[\w.-]+:)\$\{[^}]*\}/, (_whole, host: string) => `${host}1`)
+      .replaceAll(/[$%]\{[^}]*\}/g, 'x');
     return URL.canParse(url) && (body.external === true || /^https?:$/.test(new URL(url).protocol))
       ? undefined
       : `has the URL ${JSON.stringify(body.url)}, which is none. Give http://, a host and a path.`;

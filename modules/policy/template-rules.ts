@@ -178,13 +178,19 @@ function loopbackOnly({ body }: Declared): string | undefined {
     : undefined;
 }
 
-function appUrl({ type, body }: Declared): string | undefined {
+function appUrl({ type, body }: Declared, { all }: Whole): string | undefined {
   if (type !== 'coder_app' || body.url === undefined || body.external === true) return undefined;
-  return loopbackUrl(body)
+  return loopbackUrl(body, all)
     ? undefined
     : `points at ${JSON.stringify(body.url)}. An app is on http://127.0.0.1 of the workspace, or external.`;
 }
 
-function loopbackUrl(body: Body): boolean {
-  return /^http:\/\/(127\.0\.0\.1|localhost)(:\d+)?(\/|$)/.test(String(body.url));
+/** The port may be a variable of the admin that is a number: text there could name another host behind an @. */
+function loopbackUrl(body: Body, all: readonly Declared[]): boolean {
+  const found = /^http:\/\/(127\.0\.0\.1|localhost)(:(\d+|\$\{var\.(?<variable>\w+)\}))?(\/|$)/.exec(String(body.url));
+  const name = found?.groups?.variable;
+  if (found === null || name === undefined) return found !== null;
+  return all.some(
+    ({ kind, name: known, body: { type } }) => kind === 'variable' && known === name && type === 'number',
+  );
 }

@@ -1,6 +1,7 @@
 import type { TerraformVariable } from 'cdktf';
 import type { Construct } from 'constructs';
 import { agentModes, profiles, tokenPrefix } from '../contract.ts';
+import { ideVariables } from './ide-choice.ts';
 import { imageName } from './image-name.ts';
 import { flag, oneOf, optionalText, rule, someOf, variable, wholeNumber } from './variable.ts';
 
@@ -103,7 +104,8 @@ function imageVariables(scope: Construct, given: string | undefined): TerraformV
       ),
     ],
   });
-  ownSubset(scope, 'ide_images', 'list(string)', 'The ones of executor_images that hold code-server.', []);
+  ownSubset(scope, 'ide_images', 'list(string)', 'The ones of executor_images that hold an editor.', []);
+  ideVariables(scope);
   variable(scope, 'allowed_extensions', {
     description: 'Extensions that the editor may install, "publisher.name" or "publisher"; ["*"] is all, [] is none.',
     type: 'list(string)',

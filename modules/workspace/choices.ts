@@ -2,6 +2,7 @@ import { TerraformLocal } from 'cdktf';
 import type { Construct } from 'constructs';
 import { paths } from '../contract.ts';
 import { expression } from '../hcl/expressions.ts';
+import { ideChoice } from './ide-choice.ts';
 import { imageName } from './image-name.ts';
 
 /** What an IDE adds to the worker's limits (C-36). */
@@ -25,6 +26,8 @@ export interface Choices {
   readonly folder: string;
   /** Whether the image holds an IDE at all. */
   readonly hasIde: string;
+  /** Which one, or `none`. */
+  readonly ide: string;
   readonly ideEnabled: string;
   readonly agentMode: string;
   readonly profile: string;
@@ -46,7 +49,8 @@ export function choicesOf(scope: Construct): Choices {
   const repository = 'data.coder_parameter.git_repository.value';
   const cpu = 'tonumber(data.coder_parameter.cpu.value)';
   local('images', `{ for image in var.executor_images : ${imageName('image')} => image }`);
-  const hasIde = local('has_ide', `contains([for image in var.ide_images : ${imageName('image')}], ${image})`);
+  const ide = ideChoice(scope);
+  const hasIde = local('has_ide', `${ide} != "none"`);
   return {
     image: local('executor_image', `${image} == "own" ? ${choice('own_image')} : local.images[${image}]`),
     repository,
@@ -60,6 +64,7 @@ export function choicesOf(scope: Construct): Choices {
       `join("/", compact(["${paths.workspace}", try(regex("([^/:]+?)(?:\\\\.git)?/?$", ${repository})[0], "")]))`,
     ),
     hasIde,
+    ide,
     ideEnabled: local('ide_enabled', `try(tobool(${choice('ide_enabled')}), false)`),
     agentMode: local('agent_mode', `try(${choice('agent_mode')}, var.agent_modes[0])`),
     profile: 'data.coder_parameter.permission_profile.value',

@@ -1,6 +1,7 @@
 import type { Construct } from 'constructs';
 import { profiles } from '../contract.ts';
 import { interpolation } from '../hcl/expressions.ts';
+import { ideField } from './ide-choice.ts';
 import { imageName } from './image-name.ts';
 import { offerEach, parameter, size } from './parameter.ts';
 import { listOf } from './variable.ts';
@@ -38,7 +39,7 @@ export function workspaceForm(scope: Construct, props: FormProps): void {
   imageFields(scope);
   repositoryFields(scope);
   sizeFields(scope, props);
-  ideField(scope);
+  ideFields(scope);
   agentFields(scope);
   advancedFields(scope);
 }
@@ -155,11 +156,11 @@ function sizeFields(scope: Construct, { defaults, leastMemoryMb, diskWhen }: For
   });
 }
 
-function ideField(scope: Construct): void {
+function ideFields(scope: Construct): void {
   parameter(scope, {
     name: 'ide_enabled',
     displayName: 'Editor in the browser',
-    description: 'Start code-server with the workspace. Without it you still have terminals and SSH.',
+    description: 'Start it with the workspace. Without it you still have terminals and SSH.',
     icon: '/icon/code.svg',
     order: 8,
     type: 'bool',
@@ -167,6 +168,7 @@ function ideField(scope: Construct): void {
     default: 'true',
     when: `contains([for image in var.ide_images : ${imageName('image')}], data.coder_parameter.executor_image.value)`,
   });
+  ideField(scope, 9);
 }
 
 function agentFields(scope: Construct): void {
@@ -177,7 +179,7 @@ function agentFields(scope: Construct): void {
     description:
       'read-only looks; ask also edits files of the repository and asks for everything else; trusted does all.',
     icon: '/icon/lock.svg',
-    order: 9,
+    order: 10,
     type: 'string',
     formType: 'radio',
     default: interpolation('var.max_profile == "read-only" ? "read-only" : "ask"'),
@@ -188,7 +190,7 @@ function agentFields(scope: Construct): void {
     displayName: 'Model',
     description: 'What the agent thinks with, unless a task names another.',
     icon: '/icon/opencode.svg',
-    order: 10,
+    order: 11,
     type: 'string',
     formType: 'dropdown',
     default: interpolation('try(var.allowed_models[0], "")'),
@@ -200,7 +202,7 @@ function agentFields(scope: Construct): void {
     displayName: 'Where the agent runs',
     description: 'sidecar keeps it away from your home folder and tokens; process shares your container with it.',
     icon: '/icon/container.svg',
-    order: 11,
+    order: 12,
     type: 'string',
     formType: 'radio',
     default: interpolation('var.agent_modes[0]'),
@@ -215,7 +217,7 @@ function advancedFields(scope: Construct): void {
     displayName: 'workspace.nix',
     description: 'Tools for you and the agent, as a Nix shell. It goes over a workspace.nix of the repository.',
     icon: '/icon/nix.svg',
-    order: 12,
+    order: 13,
     type: 'string',
     formType: 'textarea',
     default: '',
@@ -229,7 +231,7 @@ function advancedFields(scope: Construct): void {
     displayName: 'More choices',
     description: "Show the size of the agent's container and further repositories.",
     icon: '/icon/tools.svg',
-    order: 13,
+    order: 14,
     type: 'bool',
     formType: 'switch',
     default: 'false',
@@ -239,7 +241,7 @@ function advancedFields(scope: Construct): void {
     displayName: "Agent's CPU cores",
     description: "The most that the agent's container may use.",
     icon: '/icon/memory.svg',
-    order: 14,
+    order: 15,
     formType: 'slider',
     least: 1,
     most: 'var.max_cpu',
@@ -251,7 +253,7 @@ function advancedFields(scope: Construct): void {
     displayName: "Agent's memory (MB)",
     description: "The most that the agent's container may use: OpenCode, and what it builds and tests.",
     icon: '/icon/memory.svg',
-    order: 15,
+    order: 16,
     formType: 'input',
     least: 1024,
     most: 'max(4096, var.max_memory_mb)',
@@ -263,7 +265,7 @@ function advancedFields(scope: Construct): void {
     displayName: 'More repositories',
     description: 'Cloned beside the first one, each into a folder of its own.',
     icon: '/icon/git.svg',
-    order: 16,
+    order: 17,
     type: 'list(string)',
     formType: 'tag-select',
     default: '[]',

@@ -1,9 +1,11 @@
-import { bridgeEnvironment, helperEnvironment, names, paths, ports } from '../contract.ts';
+import { Token } from 'cdktf';
+import { bridgeEnvironment, helperEnvironment, names, paths } from '../contract.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import type { Agent } from '../providers/generated/coder/agent/index.ts';
 import type { Choices } from './choices.ts';
 import type { ContainerSpec } from './container.ts';
 import { networkEnvironment } from './network-environment.ts';
+import { idePath } from './ide-choice.ts';
 import { harnessKey } from './registration-proof.ts';
 import type { WorkspaceContext } from './workspace-context.ts';
 
@@ -47,7 +49,10 @@ export function workerContainer({ context, choices, agent, startScript }: Worker
     environment: {
       ...workspaceEnvironment(context, choices),
       HOME: paths.home,
-      OUTRIGGER_IDE_ENABLED: interpolation(choices.ideEnabled),
+      [helperEnvironment.ide]: interpolation(choices.ide),
+      [helperEnvironment.ideEnabled]: interpolation(choices.ideEnabled),
+      [helperEnvironment.idePort]: interpolation('var.ide_port'),
+      [helperEnvironment.ideBasePath]: interpolation(idePath(context.owner.fqn, context.workspace.fqn)),
       [helperEnvironment.allowedExtensions]: interpolation('join(",", var.allowed_extensions)'),
       ...closedListeners,
       ...inertAgent,
@@ -70,7 +75,7 @@ export function workerContainer({ context, choices, agent, startScript }: Worker
       { volume: 'nix' },
     ],
     workingDir: paths.workspace,
-    ports: { [names.apps.ide]: ports.ide },
+    ports: { [names.apps.ide]: Token.asNumber(interpolation('var.ide_port')) },
     graceSeconds: 300,
     isRootReadOnly: false,
     hasInit: true,

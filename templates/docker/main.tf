@@ -189,7 +189,7 @@ variable "https_proxy" {
 }
 
 variable "ide_images" {
-  description = "The ones of executor_images that hold code-server."
+  description = "The ones of executor_images that hold an editor."
   type        = list(string)
   default     = []
   nullable    = false
@@ -197,6 +197,40 @@ variable "ide_images" {
   validation {
     condition     = alltrue([for image in var.ide_images : contains(var.executor_images, image)])
     error_message = "Name only images that executor_images offers, digest included."
+  }
+}
+
+variable "ide_kinds" {
+  description = "Which editors an image of ide_images holds, by the image: code-server, openvscode-server, vscode-web; the first is the default. An image that is not here holds code-server. Whoever lists vscode-web accepts the licence of Microsoft's server for everybody."
+  type        = map(list(string))
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for image in keys(var.ide_kinds) : contains(var.ide_images, image)])
+    error_message = "Name only images that ide_images has, digest included."
+  }
+
+  validation {
+    condition     = alltrue([for kinds in values(var.ide_kinds) : length(kinds) > 0 && length(distinct(kinds)) == length(kinds) && alltrue([for kind in kinds : contains(["code-server", "openvscode-server", "vscode-web"], kind)])])
+    error_message = "List for each image at least one of code-server, openvscode-server, vscode-web, each once."
+  }
+}
+
+variable "ide_port" {
+  description = "Port on 127.0.0.1 of the workspace behind which the editor is; only Coder's proxy knows its path."
+  type        = number
+  default     = 13337
+  nullable    = false
+
+  validation {
+    condition     = floor(var.ide_port) == var.ide_port && var.ide_port >= 1024 && var.ide_port <= 65535
+    error_message = "Give a whole number from 1024 to 65535, such as 13337."
+  }
+
+  validation {
+    condition     = !contains([4096, 3001], var.ide_port)
+    error_message = "Choose another: 4096 and 3001 are OpenCode's and the bridge's in every workspace."
   }
 }
 
@@ -321,11 +355,13 @@ locals {
     OUTRIGGER_WORKSPACE_AGENT_ID = coder_agent.main.id
     OUTRIGGER_WORKSPACE_ID       = data.coder_workspace.me.id
   }
+  editors           = flatten([for image in var.ide_images : try(var.ide_kinds[image], ["code-server"]) if replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") == data.coder_parameter.executor_image.value])
   executor_image    = data.coder_parameter.executor_image.value == "own" ? data.coder_parameter.own_image[0].value : local.images[data.coder_parameter.executor_image.value]
   folder            = join("/", compact(["/workspace", try(regex("([^/:]+?)(?:\\.git)?/?$", data.coder_parameter.git_repository.value)[0], "")]))
   git_ref           = try(data.coder_parameter.git_ref[0].value, "")
-  has_ide           = contains([for image in var.ide_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")], data.coder_parameter.executor_image.value)
+  has_ide           = local.ide != "none"
   has_nix           = can(regex("\\bnix\\b", local.executor_image))
+  ide               = try(data.coder_parameter.ide[0].value, local.editors[0], "none")
   ide_enabled       = try(tobool(data.coder_parameter.ide_enabled[0].value), false)
   images            = { for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") => image }
   more_repositories = jsonencode([for url in jsondecode(try(data.coder_parameter.more_repositories[0].value, "[]")) : { url = url }])
@@ -350,7 +386,7 @@ data "coder_parameter" "advanced" {
   form_type    = "switch"
   default      = "false"
   mutable      = true
-  order        = 13
+  order        = 14
 }
 
 data "coder_parameter" "agent_cpu" {
@@ -364,7 +400,7 @@ data "coder_parameter" "agent_cpu" {
   form_type    = "slider"
   default      = tostring(min(1, var.max_cpu))
   mutable      = true
-  order        = 14
+  order        = 15
 
   validation {
     error = "Give a whole number from {min} to {max}, such as 1."
@@ -384,7 +420,7 @@ data "coder_parameter" "agent_memory" {
   form_type    = "input"
   default      = tostring(min(4096, max(4096, var.max_memory_mb)))
   mutable      = true
-  order        = 15
+  order        = 16
 
   validation {
     error = "Give a whole number from {min} to {max}, such as 4096."
@@ -404,7 +440,7 @@ data "coder_parameter" "agent_mode" {
   form_type    = "radio"
   default      = var.agent_modes[0]
   mutable      = true
-  order        = 11
+  order        = 12
 
   dynamic "option" {
     for_each = var.agent_modes
@@ -514,12 +550,36 @@ data "coder_parameter" "git_repository" {
   }
 }
 
+data "coder_parameter" "ide" {
+  count = length(local.editors) > 1 ? 1 : 0
+
+  name         = "ide"
+  display_name = "Which editor"
+  description  = "The image holds several. Each is Visual Studio Code in the browser, on the same files."
+  icon         = "/icon/code.svg"
+  type         = "string"
+  form_type    = "dropdown"
+  default      = try(local.editors[0], "code-server")
+  mutable      = true
+  order        = 9
+
+  dynamic "option" {
+    for_each = local.editors
+    iterator = one
+
+    content {
+      name  = one.value == "openvscode-server" ? "openvscode-server (no release since February 2026)" : one.value
+      value = one.value
+    }
+  }
+}
+
 data "coder_parameter" "ide_enabled" {
   count = contains([for image in var.ide_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")], data.coder_parameter.executor_image.value) ? 1 : 0
 
   name         = "ide_enabled"
   display_name = "Editor in the browser"
-  description  = "Start code-server with the workspace. Without it you still have terminals and SSH."
+  description  = "Start it with the workspace. Without it you still have terminals and SSH."
   icon         = "/icon/code.svg"
   type         = "bool"
   form_type    = "switch"
@@ -557,7 +617,7 @@ data "coder_parameter" "model" {
   form_type    = "dropdown"
   default      = try(var.allowed_models[0], "")
   mutable      = true
-  order        = 10
+  order        = 11
 
   dynamic "option" {
     for_each = var.allowed_models
@@ -581,7 +641,7 @@ data "coder_parameter" "more_repositories" {
   form_type    = "tag-select"
   default      = "[]"
   mutable      = true
-  order        = 16
+  order        = 17
 }
 
 data "coder_parameter" "nix_config" {
@@ -595,7 +655,7 @@ data "coder_parameter" "nix_config" {
   form_type    = "textarea"
   default      = ""
   mutable      = true
-  order        = 12
+  order        = 13
   styling      = "{\"placeholder\":\"{ pkgs ? import <nixpkgs> {} }: pkgs.mkShell { packages = [ pkgs.nodejs ]; }\"}"
 }
 
@@ -628,7 +688,7 @@ data "coder_parameter" "permission_profile" {
   form_type    = "radio"
   default      = var.max_profile == "read-only" ? "read-only" : "ask"
   mutable      = true
-  order        = 9
+  order        = 10
 
   dynamic "option" {
     for_each = slice(["read-only", "ask", "trusted"], 0, index(["read-only", "ask", "trusted"], var.max_profile) + 1)
@@ -797,19 +857,19 @@ resource "coder_agent" "main" {
 resource "coder_app" "ide" {
   count = local.has_ide ? 1 : 0
 
-  display_name = "code-server"
+  display_name = local.ide
   icon         = "/icon/code.svg"
   agent_id     = coder_agent.main.id
   order        = 1
   share        = "owner"
   slug         = "ide"
   subdomain    = var.wildcard_host
-  url          = "http://127.0.0.1:13337/${sha256("ide:${coder_agent.main.token}")}/?folder=${local.folder}"
+  url          = "http://127.0.0.1:${var.ide_port}/${sha256("ide:${coder_agent.main.token}")}/?folder=${local.folder}&follow=task"
 
   healthcheck {
     interval  = 5
     threshold = 6
-    url       = "http://127.0.0.1:13337/${sha256("ide:${coder_agent.main.token}")}/healthz"
+    url       = "http://127.0.0.1:${var.ide_port}/${sha256("ide:${coder_agent.main.token}")}/healthz"
   }
 }
 
@@ -1683,7 +1743,10 @@ resource "docker_container" "worker" {
     "HTTPS_PROXY=${var.https_proxy}",
     "NO_PROXY=${var.no_proxy}",
     "HOME=/home/coder",
+    "OUTRIGGER_IDE=${local.ide}",
     "OUTRIGGER_IDE_ENABLED=${local.ide_enabled}",
+    "OUTRIGGER_IDE_PORT=${var.ide_port}",
+    "OUTRIGGER_IDE_BASE_PATH=${var.wildcard_host ? "" : "/@${data.coder_workspace_owner.me.name}/${data.coder_workspace.me.name}.main/apps/ide"}",
     "OUTRIGGER_ALLOWED_EXTENSIONS=${join(",", var.allowed_extensions)}",
     "CODER_AGENT_PPROF_ADDRESS=192.0.2.1:1",
     "CODER_AGENT_DEBUG_ADDRESS=192.0.2.1:1",

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
-import { helperEnvironment, names, paths } from '../../modules/contract.ts';
+import { names, paths } from '../../modules/contract.ts';
 import { at } from '../../modules/policy/containers.ts';
 import { blocksOf } from '../../modules/policy/template.ts';
 import { volumes as workspaceVolumes } from '../../modules/workspace/container.ts';
@@ -37,23 +37,13 @@ describe.each(everyTemplate)('the editor of the template %s', (_name, view) => {
     expect(source(worker)).toBe(source(sidecar));
     expect(view.body('coder_app.ide')).toMatchObject({
       share: 'owner',
-      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\//),
+      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\$\{var\.ide_port\}\//),
     });
     expect(view.text).not.toMatch(/oauth2?-proxy/);
   });
 
-  it('is an app with the slug ide, called by its kind, in no container of its own (part of I-12)', () => {
-    const { slug, display_name: name } = view.body('coder_app.ide');
-
-    expect(slug).toBe('ide');
-    expect(Object.keys(ideKinds)).toContain(name);
-    expect(view.containers.filter((one) => /ide|vscode|code-server/.test(one.name))).toEqual([]);
-    // Without this variable the helper starts the kind that the app is called by.
-    expect(view.given(worker)).not.toContain(helperEnvironment.ide);
-  });
-
   it('I-15 opens the repository by ?folder=, and OPENVSCODE_SERVER_ROOT is set nowhere', () => {
-    expect(view.body('coder_app.ide')['url']).toMatch(/\/\?folder=\$\{local\.folder\}$/);
+    expect(view.body('coder_app.ide')['url']).toMatch(/\/\?folder=\$\{local\.folder\}&follow=task$/);
     expect(view.text).not.toContain('OPENVSCODE_SERVER_ROOT');
     for (const source of [
       ...sources('modules/workspace'),
@@ -71,9 +61,8 @@ describe.each(everyTemplate)('the editor of the template %s', (_name, view) => {
 
     expect([...volumes].sort()).toEqual(usual.sort());
     expect(usual.filter((name) => /ide|code|extension/.test(name))).toEqual([]);
-    const { argv } = ideKinds['code-server'] ?? { argv: () => [] };
-    const places = { socket: '/s', userDataDir: '/u', extensionsDir: '/e' };
-    expect(argv(places).join(' ')).toContain('--extensions-dir /e');
+    const places = { socket: '/s', userDataDir: '/u', extensionsDir: '/e', basePath: '' };
+    for (const { argv } of Object.values(ideKinds)) expect(argv(places).join(' ')).toContain('--extensions-dir /e');
     expect(read('modules/workspace/helper/serve.ts')).toContain("extensionsDir: join(dataDir, 'extensions')");
     expect(view.container(worker).mounts.get(paths.home)).toBe(false);
   });
@@ -90,6 +79,14 @@ describe.each(everyTemplate)('the editor of the template %s', (_name, view) => {
     expect(blocksOf(view.body('var.ide_images'), 'validation')[0]?.['condition']).toBe(
       '${alltrue([for image in var.ide_images : contains(var.executor_images, image)])}',
     );
+  });
+
+  it('P-25 is checked for health by Coder, through the gate', () => {
+    expect(view.body('coder_app.ide')['healthcheck']).toEqual({
+      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\$\{var\.ide_port\}\/.*\/healthz$/),
+      interval: 5,
+      threshold: 6,
+    });
   });
 
   it('I-22 comes back by a build of Coder: each makes the containers anew, and the service deletes none', () => {

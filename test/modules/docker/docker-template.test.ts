@@ -233,16 +233,16 @@ describe('what a person sees of a workspace', () => {
     expect(Object.keys(resources.coder_app ?? {})).toEqual(['ide', 'opencode']);
   });
 
-  it('K-41 is an editor named code-server, for its owner only, checked, on port 13337', () => {
-    const gate = 'http://127.0.0.1:13337/${sha256("ide:${coder_agent.main.token}")}';
+  it('K-41 is an editor named code-server unless the image holds another, for its owner only, checked, on port 13337', () => {
+    const gate = 'http://127.0.0.1:${var.ide_port}/${sha256("ide:${coder_agent.main.token}")}';
 
     expect(resources.coder_app?.ide).toMatchObject({
       slug: 'ide',
-      display_name: 'code-server',
+      display_name: '${local.ide}',
       icon: '/icon/code.svg',
       share: 'owner',
       subdomain: '${var.wildcard_host}',
-      url: `${gate}/?folder=\${local.folder}`,
+      url: `${gate}/?folder=\${local.folder}&follow=task`,
       healthcheck: { url: `${gate}/healthz`, interval: 5, threshold: 6 },
     });
   });

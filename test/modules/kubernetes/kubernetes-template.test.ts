@@ -173,9 +173,9 @@ describe.each(both)('the template %s', (name) => {
     }
   });
 
-  it('names the port of the editor "ide", and opens it nowhere (part of I-14)', () => {
+  it('names the port of the editor "ide", and opens it nowhere', () => {
     expect(blocksOf(container(name, worker).body, 'port')).toEqual([
-      { name: 'ide', container_port: 13337, protocol: 'TCP' },
+      { name: 'ide', container_port: '${var.ide_port}', protocol: 'TCP' },
     ]);
     expect(containers(name).flatMap((one) => blocksOf(one.body, 'port'))).toHaveLength(1);
   });

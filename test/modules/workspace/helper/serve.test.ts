@@ -239,7 +239,11 @@ describe('the helper and the IDE', () => {
   it.each([
     ['the image holds none', { PATH: '/usr/bin:/bin' }, /^This image holds no code-server\. Choose/],
     ['the template has none', { OUTRIGGER_IDE: 'none' }, /^This workspace was built without an IDE\./],
-    ['the template names an unknown one', { OUTRIGGER_IDE: 'emacs' }, /Known: code-server, openvscode-server, vscode-web\.$/],
+    [
+      'the template names an unknown one',
+      { OUTRIGGER_IDE: 'emacs' },
+      /Known: code-server, openvscode-server, vscode-web\.$/,
+    ],
     ['there is no agent token', { CODER_AGENT_TOKEN: '' }, /^CODER_AGENT_TOKEN is not set/],
   ])('says in a sentence why there is no IDE when %s', async (_what, environment, sentence) => {
     worker = await makeWorker(tools, { ...enabled, ...environment });
