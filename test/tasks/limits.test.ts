@@ -53,7 +53,9 @@ function leftOf(limit: Limit, tasks: readonly TaskRow[]) {
 
 describe('S-108 limits of agents and workspaces', () => {
   const workspaces = [0, 1, 2].map(() => randomUUID());
-  const small = fc.option(fc.integer({ min: 0, max: 3 }));
+  /** More often than not one pass could take more of a task's kind than its quota leaves. */
+  const places = fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat({ max: 4 }) });
+  const starts = fc.oneof({ weight: 1, arbitrary: fc.constant(null) }, { weight: 2, arbitrary: fc.nat({ max: 2 }) });
   const limitsOf = (kind: LimitKey['kind'], targets: readonly string[]) =>
     fc
       .subarray([...targets])
@@ -61,7 +63,7 @@ describe('S-108 limits of agents and workspaces', () => {
         fc.tuple(
           ...some.map((target) =>
             fc
-              .record({ places: small, starts: small })
+              .record({ places, starts })
               .map((own): Limit => ({ organizationId: room.bridge.organizationId, kind, target, ...own })),
           ),
         ),
@@ -75,9 +77,9 @@ describe('S-108 limits of agents and workspaces', () => {
       workspace: fc.constantFrom(...workspaces),
       agent: fc.constantFrom(...agents),
       priority: fc.integer({ min: -2, max: 2 }),
-      isRetry: fc.boolean(),
+      isRetry: fc.nat({ max: 4 }).map((one) => one === 0),
     }),
-    { minLength: 1, maxLength: 12 },
+    { minLength: 6, maxLength: 12 },
   );
 
   it('are never exceeded, hold nobody else up, and are named by what waits for them', async () => {
@@ -128,7 +130,7 @@ describe('S-108 limits of agents and workspaces', () => {
           expect(task.reason).toBe(isSpent ? 'QuotaExceeded' : 'AgentAtCapacity');
         }
       }),
-      { numRuns: 12 },
+      { numRuns: 20 },
     );
   }, 300_000);
 
