@@ -1,4 +1,5 @@
 import type { AttemptRecord, TaskRecord } from './task.ts';
+import { exitCodeOf, phaseOf } from './words.ts';
 
 const seconds = (from: Date | null, to: Date | null): number | null =>
   from && to ? (to.getTime() - from.getTime()) / 1_000 : null;
@@ -13,6 +14,8 @@ export const summarizeTask = (task: TaskRecord) => ({
   title: task.title,
   state: task.state,
   outcome: task.outcome,
+  phase: phaseOf(task),
+  exit_code: exitCodeOf(task),
   reason: task.reason,
   message: task.message,
   attempt: task.attempt,
