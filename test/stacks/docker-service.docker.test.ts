@@ -6,11 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { inSynthesized, onStack, type DeployPlan } from '../support/terraform/deployable.ts';
 import { createArguments, docker, dockerResult } from '../support/terraform/planned-docker.ts';
 import { run, terraformPath } from '../support/terraform/terraform.ts';
+import { hasServiceImage, removeServiceImage, serviceImage } from './service-image.ts';
 
-/** An image that `make AGENT=service build` made; without it there is nothing to run. */
-const image = process.env.OUTRIGGER_TEST_SERVICE_IMAGE;
-const withService =
-  process.env.OUTRIGGER_TEST_DOCKER !== '1' || image === undefined || terraformPath === null ? describe.skip : describe;
+const withService = hasServiceImage && terraformPath !== null ? describe : describe.skip;
+let image = '';
 
 const name = `outrigger-test-${randomBytes(4).toString('hex')}`;
 const token = `canary-${randomBytes(16).toString('hex')}`;
@@ -72,7 +71,7 @@ async function healthy(resource: Resource): Promise<void> {
   }
 }
 
-withService('the container of docker-service, as planned (part of S-16)', () => {
+withService('S-16 the container of docker-service, as planned', () => {
   const directory = mkdtempSync(join(tmpdir(), 'outrigger-secrets-'));
   let resources: Resources = [];
   const ofType = (type: string) => resources.filter(({ address }) => address.startsWith(`${type}.`));
@@ -83,8 +82,20 @@ withService('the container of docker-service, as planned (part of S-16)', () => 
   };
   const service = () => container('service');
   const node = (script: string) => dockerResult('exec', name, 'node', '-e', script);
+  const marks = "require('fs').readFileSync('/var/lib/outrigger/data/keys/audit-signing-key', 'utf8')";
+  const key = `process.stdout.write(require('crypto').createHash('sha256').update(${marks}).digest('hex'))`;
+
+  /** As `cdktf destroy`: containers first, because they hold the rest. */
+  const destroy = async (): Promise<void> => {
+    const ended = service().values['destroy_grace_seconds'];
+    await dockerResult('stop', '--time', String(ended), name);
+    for (const resource of ofType('docker_container')) await dockerResult('rm', '--force', nameOf(resource));
+    for (const { values } of ofType('docker_network')) await dockerResult('network', 'rm', String(values['name']));
+    for (const { values } of ofType('docker_volume')) await dockerResult('volume', 'rm', String(values['name']));
+  };
 
   beforeAll(async () => {
+    image = serviceImage();
     const secret = join(directory, 'coder-token');
     writeFileSync(secret, token);
     resources = await planned(secret);
@@ -93,14 +104,13 @@ withService('the container of docker-service, as planned (part of S-16)', () => 
     await startContainer(container('secrets'));
     await startContainer(service());
     await healthy(service());
-  }, 240_000);
+  }, 1_200_000);
 
   afterAll(async () => {
-    for (const resource of ofType('docker_container')) await dockerResult('rm', '--force', nameOf(resource));
-    for (const { values } of ofType('docker_network')) await dockerResult('network', 'rm', String(values['name']));
-    for (const { values } of ofType('docker_volume')) await dockerResult('volume', 'rm', String(values['name']));
+    if (resources.length > 0) await destroy();
+    removeServiceImage(image);
     rmSync(directory, { recursive: true, force: true });
-  }, 60_000);
+  }, 120_000);
 
   it('holds its secret in a file that only it can read, and in no environment, label or log', async () => {
     const read = await node("process.stdout.write(require('fs').readFileSync('/run/secrets/coder-token', 'utf8'))");
@@ -122,8 +132,6 @@ withService('the container of docker-service, as planned (part of S-16)', () => 
   });
 
   it('keeps its database and its keys when it is made anew', async () => {
-    const marks = "require('fs').readFileSync('/var/lib/outrigger/data/keys/audit-signing-key', 'utf8')";
-    const key = `process.stdout.write(require('crypto').createHash('sha256').update(${marks}).digest('hex'))`;
     const before = (await node(key)).stdout;
     await docker('stop', '--time', '30', name);
     const ended = await docker('inspect', '--format', '{{.State.ExitCode}}', name);
@@ -136,6 +144,14 @@ withService('the container of docker-service, as planned (part of S-16)', () => 
     expect((await node(key)).stdout).toBe(before);
   }, 240_000);
 
+  it('serves again after a restart, with the same keys', async () => {
+    const before = (await node(key)).stdout;
+    await docker('restart', '--time', '30', name);
+    await healthy(service());
+
+    expect((await node(key)).stdout).toBe(before);
+  }, 240_000);
+
   it('comes back by itself when it dies, and serves again', async () => {
     const died = await dockerResult('exec', name, 'node', '-e', 'process.kill(1, "SIGTERM")');
     expect(died.code).not.toBeNull();
@@ -145,5 +161,14 @@ withService('the container of docker-service, as planned (part of S-16)', () => 
     while ((await dockerResult('exec', name, ...probe)).code !== 0) continue;
 
     expect(await count()).toBe('1 running');
+  }, 120_000);
+
+  it('goes with its network and its volumes, and leaves nothing', async () => {
+    await destroy();
+    const ours = ['--filter', `name=${name}`, '--quiet'];
+
+    expect(await docker('ps', '--all', ...ours)).toBe('');
+    expect(await docker('network', 'ls', ...ours)).toBe('');
+    expect(await docker('volume', 'ls', ...ours)).toBe('');
   }, 120_000);
 });

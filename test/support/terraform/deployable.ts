@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { coderdSchema, dockerSchema, kubernetesSchema } from '../../../modules/hcl/schemas/index.ts';
 import { serviceSecrets, variableOf } from '../../../modules/service/service-secrets.ts';
+import type { Plan } from './docker-template.ts';
 import { withFakeProviders } from './fake-providers.ts';
 import type { FakeSchema } from './schema-messages.ts';
 import { run, terraform, type Finished } from './terraform.ts';
@@ -55,13 +56,7 @@ export interface Workbench {
   readonly planWith: (values: Readonly<Record<string, unknown>>) => Promise<string>;
 }
 
-export interface DeployPlan {
-  readonly planned_values: {
-    readonly root_module: {
-      readonly resources?: readonly { readonly address: string; readonly values: Readonly<Record<string, unknown>> }[];
-    };
-  };
-}
+export type DeployPlan = Pick<Plan, 'planned_values'>;
 
 /**
  * Runs `use` on one stack under real Terraform with providers that know their schema only.
