@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { App } from 'cdktf';
 import { printHcl } from '../modules/hcl/print.ts';
 import { templateSchemas } from '../modules/hcl/schemas/index.ts';
-import type { JsonObject } from '../modules/hcl/values.ts';
+import { isList, isObject, type Json, type JsonObject } from '../modules/hcl/values.ts';
 import { templates, type TemplateEntry } from '../stacks/templates.ts';
 import { compareTrees, readTree, replaceTree, type Tree } from './tree.ts';
 
@@ -18,20 +18,50 @@ const handWritten: readonly string[] = ['README.md', '.terraform.lock.hcl'];
 /** A number or value that cdktf left as a placeholder would validate, and mean nonsense. */
 const leftovers = /TfToken\[|\d\.\d+e[+-]\d{3}/;
 
-/** The synthesized configuration of one template, without the notes that only cdktf's command reads. */
+/** The synthesized configuration of one template in the order of its stack, without cdktf's notes to its own command. */
 export function synthesizeTemplate(entry: TemplateEntry): JsonObject {
   const outdir = mkdtempSync(join(tmpdir(), 'outrigger-synth-'));
   try {
     const app = new App({ outdir });
-    entry.stack(app, entry.name);
+    const stack = entry.stack(app, entry.name);
     app.synth();
     const text = readFileSync(join(outdir, 'stacks', entry.name, 'cdk.tf.json'), 'utf8');
     if (leftovers.test(text)) throw new Error(`Template ${entry.name} holds an unresolved token of cdktf.`);
     const { '//': _notes, ...configuration } = JSON.parse(text) as Record<string, JsonObject>;
-    return configuration;
+    return inOrder(dynamicLast(configuration) as JsonObject, stack.addresses);
   } finally {
     rmSync(outdir, { recursive: true, force: true });
   }
+}
+
+/** The same with dynamic blocks behind the ones that are always there; Terraform keeps the order of what it reads. */
+function dynamicLast(value: Json): Json {
+  if (isList(value)) return value.map(dynamicLast);
+  if (!isObject(value)) return value;
+  const { dynamic, ...others } = value;
+  const all = dynamic === undefined ? others : { ...others, dynamic };
+  return Object.fromEntries(Object.entries(all).map(([name, inside]) => [name, dynamicLast(inside)]));
+}
+
+/** The same with every section in the order of these addresses: what is said first is read first. */
+function inOrder(configuration: JsonObject, addresses: readonly string[]): JsonObject {
+  const rank = (address: string): number =>
+    addresses.findIndex((one) => one === address || one.startsWith(`${address}.`));
+  const sort = (section: Json | undefined, prefix: string): JsonObject =>
+    Object.fromEntries(
+      Object.entries((section ?? {}) as JsonObject).sort(([one], [other]) => rank(prefix + one) - rank(prefix + other)),
+    );
+  const sortTyped = (section: Json | undefined, prefix: string): JsonObject =>
+    Object.fromEntries(
+      Object.entries(sort(section, prefix)).map(([type, byName]) => [type, sort(byName, `${prefix}${type}.`)]),
+    );
+  return {
+    ...configuration,
+    variable: sort(configuration.variable, 'var.'),
+    locals: sort(configuration.locals, 'local.'),
+    data: sortTyped(configuration.data, 'data.'),
+    resource: sortTyped(configuration.resource, ''),
+  };
 }
 
 /** The rendered files of one template. */

@@ -1,6 +1,7 @@
 import { DockerProvider } from '@cdktf/provider-docker/lib/provider/index.js';
 import type { Construct } from 'constructs';
 import { dockerWorkspace } from '../modules/docker/docker-workspace.ts';
+import { explain } from '../modules/hcl/comment.ts';
 import { interpolation } from '../modules/hcl/expressions.ts';
 import { CoderProvider } from '../modules/providers/generated/coder/provider/index.ts';
 import { TemplateStack } from '../modules/workspace/template-stack.ts';
@@ -16,26 +17,43 @@ export class DockerTemplate extends TemplateStack {
     this.addOverride('terraform.required_providers.coder', { source: 'coder/coder', version: '~> 2.16' });
     this.addOverride('terraform.required_providers.docker', { source: 'kreuzwerker/docker', version: '~> 3.6' });
     new CoderProvider(this, 'provider:coder');
-    new DockerProvider(this, 'provider:docker', {
+    const docker = new DockerProvider(this, 'provider:docker', {
       host: interpolation('var.docker_host == "" ? null : var.docker_host'),
     });
+    // Without more than an address the provider reads the provisioner's own login, so no password is in a state.
+    docker.addOverride('dynamic.registry_auth', [
+      { for_each: interpolation('var.registries'), content: { address: '${registry_auth.value}' } },
+    ]);
 
-    this.addVariables();
     const { leastMemoryMb, defaults: standard, ...most } = standardSizes;
     const parts = workspace(this, {
       admin: { maxProfile: 'ask', sizes: { leastMemoryMb, ...most } },
       form: { leastMemoryMb, defaults: { ...standard, ...defaults }, diskWhen: 'var.disk_quota' },
       startScript: reachesTheHost,
     });
+    this.addVariables();
     dockerWorkspace(this, parts);
   }
 
   private addVariables(): void {
-    optionalText(
+    const host = optionalText(
       this,
       'docker_host',
       'Address of the Docker daemon, such as "ssh://user@host"; empty is the one beside the provisioner.',
     );
+    explain(host, 'The Docker host.');
+    variable(this, 'registries', {
+      description:
+        'Registries that want a login, such as "registry.example.com". The provisioner\'s own is used: "docker login" there.',
+      type: 'list(string)',
+      default: [],
+      validation: [
+        rule(
+          'alltrue([for host in var.registries : can(regex("^[a-z0-9.-]+(:[0-9]+)?$", host))])',
+          'Name each by its host alone, such as "registry.example.com" or "registry.example.com:5000".',
+        ),
+      ],
+    });
     variable(this, 'container_runtime', {
       description: 'What runs the containers: a runtime that the Docker daemon knows by this name, such as "runsc".',
       type: 'string',

@@ -21,8 +21,6 @@ export class KubernetesTemplate extends TemplateStack {
       configPath: interpolation('var.use_kubeconfig ? "~/.kube/config" : null'),
     });
 
-    kubernetesVariables(this);
-    runtime.variables(this);
     const { leastMemoryMb, maxProfile, claim } = runtime;
     const { defaults: standard, ...most } = standardSizes;
     const wanted = { ...standard, memoryMb: Math.max(standard.memoryMb, leastMemoryMb), ...defaults };
@@ -43,6 +41,8 @@ export class KubernetesTemplate extends TemplateStack {
       startScript: (initScript) => initScript,
       ...(claim === undefined ? {} : { claim }),
     });
+    kubernetesVariables(this);
+    runtime.variables(this);
     kubernetesWorkspace(this, parts, runtime);
   }
 }

@@ -1,4 +1,5 @@
 import type { Construct } from 'constructs';
+import { explain } from '../modules/hcl/comment.ts';
 import { initContainer } from '../modules/opencode/init-container.ts';
 import { bridgeInWorker } from '../modules/opencode/bridge-process.ts';
 import { sidecarContainer } from '../modules/opencode/sidecar.ts';
@@ -8,6 +9,7 @@ import { choicesOf, type Choices } from '../modules/workspace/choices.ts';
 import { cloneRepository } from '../modules/workspace/clone-repository.ts';
 import type { ContainerSpec } from '../modules/workspace/container.ts';
 import { helperProgram } from '../modules/workspace/helper-program.ts';
+import { outriggerApp } from '../modules/workspace/outrigger-app.ts';
 import { workspaceForm, type FormProps } from '../modules/workspace/parameters.ts';
 import { workspacePresets } from '../modules/workspace/presets.ts';
 import { workerContainer } from '../modules/workspace/worker.ts';
@@ -24,6 +26,14 @@ export interface WorkspaceProps {
   readonly claim?: RuntimeClaim;
 }
 
+const comments = {
+  agent: `Coder's own agent, in the worker. Git takes nothing from a repository's configuration that would run a program, since the
+coding agent writes there; for the same reason it starts in the home folder and not in the repository.`,
+  ide: `The path is a capability: Coder adds it on its side, and whoever else reaches the port gets nothing without it. It is
+made of the agent's token, so it changes with each build and the coding agent's container cannot make it.`,
+  opencode: 'A terminal that joins the session of the running task.',
+};
+
 /** What every platform makes containers of. */
 export interface WorkspaceParts {
   readonly context: WorkspaceContext;
@@ -38,10 +48,10 @@ export interface WorkspaceParts {
  */
 export function workspace(scope: Construct, { admin, form, startScript, claim }: WorkspaceProps): WorkspaceParts {
   const variables = new AdminVariables(scope, admin);
+  const context = new WorkspaceContext(scope);
   workspaceForm(scope, form);
   workspacePresets(scope, form.defaults, form.diskWhen === undefined);
   const choices = choicesOf(scope);
-  const context = new WorkspaceContext(scope);
   const agent = workspaceAgent(scope, {
     context,
     choices,
@@ -49,11 +59,13 @@ export function workspace(scope: Construct, { admin, form, startScript, claim }:
     ...(claim ? { facts: proofFacts } : {}),
   });
   const parts = { context, choices, agent, ...(claim ? { claim } : {}) };
+  explain(agent, comments.agent);
+  explain(ideApp(scope, agent, choices), comments.ide);
+  explain(openCodeApp(scope, agent), comments.opencode);
+  outriggerApp(scope, agent, context, variables.outriggerUrl);
   cloneRepository(scope, agent, choices);
   helperProgram(scope, agent);
   bridgeInWorker(scope, parts);
-  openCodeApp(scope, agent);
-  ideApp(scope, agent, choices);
   return {
     context,
     choices,

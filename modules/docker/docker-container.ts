@@ -2,6 +2,7 @@ import { Container } from '@cdktf/provider-docker/lib/container/index.js';
 import { Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import { names } from '../contract.ts';
+import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import type { ContainerSpec, Mount, VolumeName } from '../workspace/container.ts';
 import { containerLabels } from '../workspace/labels.ts';
@@ -11,6 +12,16 @@ import type { WorkspaceVolume } from './workspace-volume.ts';
 
 /** Programs are built and run in /tmp, so it may execute; it counts against the memory limit. */
 const temporary = 'rw,exec,nosuid,nodev,size=1g,mode=1777';
+
+/** What stands above each container. */
+const comments: Readonly<Record<string, string>> = {
+  [names.containers.init]:
+    'Fills /tools and gives empty volumes their owner, then ends. It has no network, and the others wait for it.',
+  [names.containers.worker]:
+    "The person's: Coder's agent, terminals, the editor. Only here are the home folder and the agent's token.",
+  [names.containers.sidecar]:
+    "The agent's: bridge and OpenCode in the worker's image and network, without its home, processes and token.",
+};
 
 export type DockerVolumes = Readonly<Record<VolumeName, WorkspaceVolume>>;
 
@@ -33,11 +44,12 @@ export function dockerContainer(scope: Construct, props: DockerContainerProps): 
     runtime: interpolation('var.container_runtime'),
     networkMode,
     mounts: spec.mounts.map((one) => mount(volumes, one)),
-    labels: containerLabels(context, spec.name),
     destroyGraceSeconds: spec.graceSeconds,
     stopTimeout: spec.graceSeconds,
     dependsOn: [...dependsOn],
   });
+  made.addOverride('dynamic.labels', [containerLabels(context, spec.name)]);
+  explain(made, comments[spec.name] ?? spec.name);
   if (spec.when !== undefined) {
     made.addOverride('count', interpolation(`${spec.when} ? ${context.workspace.fqn}.start_count : 0`));
   }
@@ -49,7 +61,7 @@ export function dockerInitContainer(
   scope: Construct,
   { context, spec, volumes }: Omit<DockerContainerProps, 'networkMode'>,
 ): Container {
-  return new Container(scope, `container:${spec.name}`, {
+  const made = new Container(scope, `container:${spec.name}`, {
     ...describe(spec),
     count: context.startCount,
     name: context.containerName(spec.name),
@@ -58,7 +70,6 @@ export function dockerInitContainer(
     mustRun: false,
     logs: true,
     mounts: spec.mounts.map(({ volume }) => volumes[volume].mountFirst()),
-    labels: containerLabels(context, spec.name),
     lifecycle: {
       postcondition: [
         {
@@ -68,6 +79,9 @@ export function dockerInitContainer(
       ],
     },
   });
+  made.addOverride('dynamic.labels', [containerLabels(context, spec.name)]);
+  explain(made, comments[spec.name] ?? spec.name);
+  return made;
 }
 
 function describe(spec: ContainerSpec) {

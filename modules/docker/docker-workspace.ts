@@ -4,6 +4,7 @@ import { interpolation } from '../hcl/expressions.ts';
 import type { Choices } from '../workspace/choices.ts';
 import { volumes, type ContainerSpec, type VolumeName } from '../workspace/container.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
+import { declareLabels } from '../workspace/labels.ts';
 import { hideResource, resourceFacts } from '../workspace/workspace-metadata.ts';
 import { dockerContainer, dockerInitContainer, type DockerVolumes } from './docker-container.ts';
 import { WorkspaceNetwork } from './workspace-network.ts';
@@ -21,36 +22,39 @@ const runSizeMib = 4;
 
 /** A Coder workspace on a Docker host: its network, its volumes, the init container, and the containers that stay. */
 export function dockerWorkspace(scope: Construct, { context, choices, init, containers }: DockerWorkspaceProps): void {
+  declareLabels(scope, context);
   const mounted = makeVolumes(scope, context);
-  const first = dockerInitContainer(scope, { context, spec: init, volumes: mounted });
-  hideResource(scope, context, init.name, first.fqn);
   const network = new WorkspaceNetwork(scope, context);
+  const first = dockerInitContainer(scope, { context, spec: init, volumes: mounted });
   for (const spec of containers) {
     const made = dockerContainer(scope, {
-      context,
-      spec,
-      volumes: mounted,
+      ...{ context, spec, volumes: mounted },
       networkMode: network.mode,
       dependsOn: [first],
     });
-    if (spec.name === names.containers.worker) {
-      resourceFacts(scope, context, spec.name, made.fqn, {
-        image: interpolation(choices.image),
-        cpu: `\${${choices.workerCpu}} cores`,
-        memory: `\${${choices.workerMemoryMb}} MB`,
-        disk: interpolation('var.disk_quota ? "${data.coder_parameter.disk[0].value} GB" : "not limited"'),
-        runtime: interpolation('var.container_runtime'),
-        permission_profile: interpolation(choices.profile),
-      });
-    }
+    if (spec.name === names.containers.worker) resourceFacts(scope, context, spec.name, made.fqn, facts(choices));
   }
+  hideResource(scope, context, names.containers.network, network.owner.fqn);
+  hideResource(scope, context, init.name, first.fqn);
 }
+
+/** What Coder shows of the workspace. */
+const facts = (choices: Choices): Readonly<Record<string, string>> => ({
+  image: interpolation(choices.image),
+  cpu: `\${${choices.workerCpu}} cores`,
+  memory: `\${${choices.workerMemoryMb}} MB`,
+  disk: interpolation('var.disk_quota ? "${data.coder_parameter.disk[0].value} GB" : "not limited"'),
+  runtime: interpolation('var.container_runtime'),
+  permission_profile: interpolation(choices.profile),
+});
 
 function makeVolumes(scope: Construct, context: WorkspaceContext): DockerVolumes {
   const onDisk = (name: VolumeName): WorkspaceVolume =>
     WorkspaceVolume.onDisk(scope, context, name, volumes[name].path);
+  const home = onDisk('home');
+  home.explain('Kept until the workspace is deleted, whatever a later version of this template says.');
   return {
-    home: onDisk('home'),
+    home,
     workspace: WorkspaceVolume.withQuota(scope, context, 'workspace', volumes.workspace.path),
     agent: onDisk('agent'),
     tools: onDisk('tools'),

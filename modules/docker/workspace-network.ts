@@ -2,9 +2,9 @@ import { Container } from '@cdktf/provider-docker/lib/container/index.js';
 import { Network } from '@cdktf/provider-docker/lib/network/index.js';
 import type { Construct } from 'constructs';
 import { bridgeEnvironment, names, paths } from '../contract.ts';
+import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import { containerLabels } from '../workspace/labels.ts';
-import { hideResource } from '../workspace/workspace-metadata.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
 import { hardened, limits } from './hardening.ts';
 
@@ -15,15 +15,16 @@ import { hardened, limits } from './hardening.ts';
  * other keeps its network.
  */
 export class WorkspaceNetwork {
-  private readonly owner: Container;
+  readonly owner: Container;
 
   constructor(scope: Construct, context: WorkspaceContext) {
     const network = new Network(scope, 'network:workspace', {
       count: context.startCount,
       name: context.persistentName(),
       driver: 'bridge',
-      labels: containerLabels(context, names.containers.network),
     });
+    network.addOverride('dynamic.labels', [containerLabels(context, names.containers.network)]);
+    explain(network, 'A network of this workspace alone: no other workspace is in it, and no port is published.');
     this.owner = new Container(scope, `container:${names.containers.network}`, {
       ...hardened,
       ...limits(64, '0.25'),
@@ -38,9 +39,12 @@ export class WorkspaceNetwork {
       readOnly: true,
       networksAdvanced: [{ name: interpolation(`${network.fqn}[0].name`) }],
       host: [{ host: 'host.docker.internal', ip: 'host-gateway' }],
-      labels: containerLabels(context, names.containers.network),
     });
-    hideResource(scope, context, names.containers.network, this.owner.fqn);
+    this.owner.addOverride('dynamic.labels', [containerLabels(context, names.containers.network)]);
+    explain(
+      this.owner,
+      'Owns the network namespace and the hostname. Worker and agent join it instead of each other, so that one of\nthem can restart without cutting off the other.',
+    );
   }
 
   /** `network_mode` of a container that joins. Replacing the owner replaces everybody who joined. */

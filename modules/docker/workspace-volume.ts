@@ -1,6 +1,7 @@
 import type { ContainerMounts } from '@cdktf/provider-docker/lib/container/index.js';
 import { Volume } from '@cdktf/provider-docker/lib/volume/index.js';
 import type { Construct } from 'constructs';
+import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import { volumeLabels } from '../workspace/labels.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
@@ -44,10 +45,15 @@ export class WorkspaceVolume {
     this.volume = new Volume(scope, `volume:${part}`, {
       name: context.persistentName(part),
       driver: 'local',
-      labels: volumeLabels(context, part),
       lifecycle: { ignoreChanges: 'all' },
     });
+    this.volume.addOverride('dynamic.labels', [volumeLabels(context, part)]);
     if (driverOptions !== undefined) this.volume.addOverride('driver_opts', driverOptions);
+  }
+
+  /** Says above the volume what it is for. */
+  explain(comment: string): void {
+    explain(this.volume, comment);
   }
 
   /**

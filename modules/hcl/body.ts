@@ -64,7 +64,13 @@ export function bySchema(schema: BlockSchema): readonly Rule[] {
 const argumentsFirst = ['count', 'for_each', 'iterator', 'provider'];
 const argumentsLast = ['depends_on'];
 /** Inside a group people read these first; everything else keeps the order of the JSON. */
-const readFirst = ['source', 'version', 'name', 'display_name', 'description', 'icon', 'type', 'form_type', 'default'];
+const readFirst = [
+  ...['source', 'version', 'name', 'display_name', 'slug', 'description', 'icon', 'type', 'form_type', 'default'],
+  ...['image', 'hostname', 'entrypoint', 'command', 'working_dir', 'os', 'arch', 'dir', 'env', 'user'],
+  ...['metadata', 'init_container', 'container'],
+];
+/** Long texts, so that what is said about them is not lost behind. */
+const readLast = ['script', 'startup_script'];
 
 export function block(header: string, body: JsonObject, rules: readonly Rule[]): BodyPart {
   const first: Assignment[] = [];
@@ -72,8 +78,7 @@ export function block(header: string, body: JsonObject, rules: readonly Rule[]):
   const last: Assignment[] = [];
   const nested: BodyPart[] = [];
   const lifecycles: BodyPart[] = [];
-  const entries = Object.entries(body).filter(([name]) => name !== '//');
-  for (const [name, value] of entries.sort((a, b) => rank(a[0]) - rank(b[0]))) {
+  for (const { name, value, label } of inReadingOrder(body)) {
     const meaning = meaningOf(name, rules, header);
     if (meaning.kind === 'attribute') {
       const group = argumentsFirst.includes(name) ? first : argumentsLast.includes(name) ? last : middle;
@@ -82,11 +87,41 @@ export function block(header: string, body: JsonObject, rules: readonly Rule[]):
       const printed = each(value, `${header} ${name}`).map((one) => block(name, one, meaning.rules));
       (name === 'lifecycle' ? lifecycles : nested).push(...printed);
     } else {
-      nested.push(...dynamicBlocks(object(value, `${header} dynamic`), meaning.rulesOf));
+      nested.push(...dynamicBlocks({ [label]: value }, meaning.rulesOf));
     }
   }
   const group = (assignments: readonly Assignment[]): BodyPart => ({ kind: 'assignments', assignments });
-  return { kind: 'block', header, body: [group(first), group(middle), ...nested, ...lifecycles, group(last)] };
+  const printed = [group(first), group(middle), ...nested, ...lifecycles, group(last)];
+  return { kind: 'block', header, body: printed, ...commentOf(body) };
+}
+
+/** `//` is how Terraform's JSON writes a comment. Another value than text is a note of the program that wrote it. */
+function commentOf({ '//': comment }: JsonObject): { readonly comment?: string } {
+  return typeof comment === 'string' ? { comment } : {};
+}
+
+interface Entry {
+  readonly name: string;
+  readonly value: Json;
+  /** What a dynamic block makes; otherwise the name. */
+  readonly label: string;
+}
+
+/**
+ * Dynamic blocks stand where those they make would, behind the ones that are always there.
+ *
+ * Trap  Terraform keeps the order of blocks, and in the JSON `dynamic` must come last for the same plan.
+ */
+function inReadingOrder(body: JsonObject): readonly Entry[] {
+  const entries = Object.entries(body).flatMap(([name, value]): readonly Entry[] => {
+    if (name === '//') return [];
+    if (name !== 'dynamic' || !isObject(value)) return [{ name, value, label: name }];
+    return Object.entries(value).map(([label, made]) => ({ name, value: made, label }));
+  });
+  const labels = entries.map(({ label }) => label);
+  return [...entries].sort(
+    (a, b) => rank(a.label) - rank(b.label) || labels.indexOf(a.label) - labels.indexOf(b.label),
+  );
 }
 
 function dynamicBlocks(byLabel: JsonObject, rulesOf: (label: string) => readonly Rule[]): readonly BodyPart[] {
@@ -109,6 +144,7 @@ function meaningOf(name: string, rules: readonly Rule[], path: string): Meaning 
 }
 
 function rank(name: string): number {
+  if (readLast.includes(name)) return readFirst.length + 1;
   const index = readFirst.indexOf(name);
   return index === -1 ? readFirst.length : index;
 }

@@ -22,7 +22,13 @@ export interface Assignment {
 /** What stands in a body, in order: groups of assignments and blocks, an empty line between any two. */
 export type BodyPart =
   | { readonly kind: 'assignments'; readonly assignments: readonly Assignment[] }
-  | { readonly kind: 'block'; readonly header: string; readonly body: readonly BodyPart[] };
+  | {
+      readonly kind: 'block';
+      readonly header: string;
+      readonly body: readonly BodyPart[];
+      /** Stands in lines of its own above the header. */
+      readonly comment?: string;
+    };
 
 /** Lines of assignments, aligned in runs. */
 export function layOutAssignments(assignments: readonly Assignment[], indentation: string): readonly string[] {
@@ -40,8 +46,16 @@ export function layOutBody(parts: readonly BodyPart[], indentation: string): rea
   return filled.flatMap((part, index) => {
     const before = index === 0 ? [] : [''];
     if (part.kind === 'assignments') return [...before, ...layOutAssignments(part.assignments, indentation)];
-    return [...before, ...layOutBlock(part.header, part.body, indentation)];
+    return [
+      ...before,
+      ...layOutComment(part.comment, indentation),
+      ...layOutBlock(part.header, part.body, indentation),
+    ];
   });
+}
+
+function layOutComment(comment: string | undefined, indentation: string): readonly string[] {
+  return comment === undefined ? [] : comment.split('\n').map((line) => `${indentation}# ${line}`.trimEnd());
 }
 
 function layOutBlock(header: string, body: readonly BodyPart[], indentation: string): readonly string[] {

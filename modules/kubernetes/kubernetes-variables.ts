@@ -1,9 +1,21 @@
 import type { Construct } from 'constructs';
+import { explain } from '../hcl/comment.ts';
 import { flag, optionalText, rule, variable, wholeNumber } from '../workspace/variable.ts';
+import { shortIdDigits } from './workspace-namespace.ts';
+
+/** The most for the name of a namespace, and for that of a user of Coder. */
+const mostNameCharacters = 63;
+const mostOwnerCharacters = 32;
+const mostPrefixCharacters = mostNameCharacters - '-'.length - shortIdDigits;
 
 /** What the admin of a cluster decides beside what every platform asks. */
 export function kubernetesVariables(scope: Construct): void {
-  flag(scope, 'use_kubeconfig', "Whether the provisioner uses ~/.kube/config; otherwise its pod's service account.");
+  const access = flag(
+    scope,
+    'use_kubeconfig',
+    "Whether the provisioner uses ~/.kube/config; otherwise its pod's service account.",
+  );
+  explain(access, 'The cluster, and where in it workspaces live.');
   namespaceVariables(scope);
   storageVariables(scope);
   schedulingVariables(scope);
@@ -20,17 +32,16 @@ function namespaceVariables(scope: Construct): void {
         'can(regex("^[a-z0-9]([a-z0-9-]|\\\\{owner\\\\})*$", var.namespace))',
         'Use lower-case letters, digits, hyphens and {owner}, such as "coder-workspaces" or "coder-{owner}".',
       ),
-      // 63 is the most for a namespace, 32 for a user of Coder; "-" and a UUID follow where it is made.
       rule(
-        `length(replace(var.namespace, "{owner}", "${'x'.repeat(32)}")) <= (var.create_namespace ? 26 : 63)`,
-        'Use a shorter name: it may have 63 characters, or 26 with create_namespace, where the id follows; {owner} counts as 32.',
+        `length(replace(var.namespace, "{owner}", "${'x'.repeat(mostOwnerCharacters)}")) <= (var.create_namespace ? ${String(mostPrefixCharacters)} : ${String(mostNameCharacters)})`,
+        `Use a shorter name: it may have ${String(mostNameCharacters)} characters, or ${String(mostPrefixCharacters)} with create_namespace, where the id follows; {owner} counts as ${String(mostOwnerCharacters)}.`,
       ),
     ],
   });
   flag(
     scope,
     'create_namespace',
-    'Whether each workspace has a namespace of its own, "<namespace>-<workspace id>", which is deleted with it. Setting it to false later deletes those namespaces, with all that is kept in them.',
+    'Whether each workspace has a namespace of its own, "<namespace>-<begin of its id>", which is deleted with it. Setting it to false later deletes those namespaces, with all that is kept in them.',
   );
   variable(scope, 'quota', {
     description: 'Quota of that namespace, such as {"limits.memory" = "32Gi"}; empty: none.',
@@ -46,7 +57,8 @@ function namespaceVariables(scope: Construct): void {
 }
 
 function storageVariables(scope: Construct): void {
-  optionalText(scope, 'storage_class', "StorageClass of the volumes; empty: the cluster's default.");
+  const storage = optionalText(scope, 'storage_class', "StorageClass of the volumes; empty: the cluster's default.");
+  explain(storage, 'Disks.');
   wholeNumber(scope, 'home_disk_gb', 'Size in GB of the home folder, and of what the agent keeps.', 10, [1, 65_536]);
   wholeNumber(
     scope,
@@ -58,11 +70,12 @@ function storageVariables(scope: Construct): void {
 }
 
 function schedulingVariables(scope: Construct): void {
-  variable(scope, 'image_pull_secrets', {
+  const first = variable(scope, 'image_pull_secrets', {
     description: 'Secrets of the namespace with which images are pulled.',
     type: 'list(string)',
     default: [],
   });
+  explain(first, 'Which nodes run the pods, and how they get the images.');
   variable(scope, 'node_selector', {
     description: 'Labels that a node must have to run workspaces.',
     type: 'map(string)',
@@ -84,7 +97,7 @@ function sparesMetadata(name: string): string {
 }
 
 function egressVariables(scope: Construct): void {
-  variable(scope, 'egress_cidrs', {
+  const reached = variable(scope, 'egress_cidrs', {
     description:
       'Addresses that workspaces may reach: those of Coder, Outrigger, git and package registries must be among them.',
     type: 'list(string)',
@@ -96,6 +109,7 @@ function egressVariables(scope: Construct): void {
       ),
     ],
   });
+  explain(reached, 'What workspaces may reach. Nobody reaches them, whatever stands here.');
   variable(scope, 'egress_ports', {
     description: 'TCP ports that workspaces may reach there, such as [22, 443]; empty: every port.',
     type: 'list(number)',

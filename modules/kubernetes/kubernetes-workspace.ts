@@ -38,7 +38,6 @@ export function kubernetesWorkspace(scope: Construct, props: KubernetesWorkspace
     buildId: `coder_agent.${names.workspaceAgent}.id`,
     dependsOn: [policy],
   });
-  hideResource(scope, context, 'secret', secret.fqn);
   resourceFacts(scope, context, names.containers.worker, deployment.fqn, {
     image: interpolation(choices.image),
     cpu: `\${${choices.workerCpu}} cores`,
@@ -47,6 +46,7 @@ export function kubernetesWorkspace(scope: Construct, props: KubernetesWorkspace
     isolation: isolation(runtime),
     permission_profile: interpolation(choices.profile),
   });
+  hideResource(scope, context, 'secret', secret.fqn);
 }
 
 /** What was asked for. What it is in truth only the running workspace can say, and does. */

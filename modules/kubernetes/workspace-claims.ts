@@ -1,6 +1,7 @@
 import type { DeploymentV1SpecTemplateSpecVolume } from '@cdktf/provider-kubernetes/lib/deployment-v1/index.js';
 import { PersistentVolumeClaimV1 } from '@cdktf/provider-kubernetes/lib/persistent-volume-claim-v1/index.js';
 import type { Construct } from 'constructs';
+import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import { volumes, type VolumeName } from '../workspace/container.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
@@ -40,7 +41,10 @@ export function workspaceClaims(scope: Construct, context: WorkspaceContext): Po
       mounted.push({ name, emptyDir: emptySizes[name] ?? {} });
       continue;
     }
-    const { fqn } = claim(scope, context, name);
+    const made = claim(scope, context, name);
+    const { fqn } = made;
+    if (namespace === '')
+      explain(made, 'Kept until the workspace is deleted, whatever a later version of this template says.');
     namespace ||= `${fqn}.metadata[0].namespace`;
     mounted.push({ name, persistentVolumeClaim: { claimName: interpolation(`${fqn}.metadata[0].name`) } });
   }

@@ -5,6 +5,7 @@ import {
 import type { NetworkPolicyV1 } from '@cdktf/provider-kubernetes/lib/network-policy-v1/index.js';
 import type { Construct } from 'constructs';
 import { names } from '../contract.ts';
+import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import type { ContainerSpec } from '../workspace/container.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
@@ -27,6 +28,10 @@ export interface WorkspaceDeploymentProps {
   /** What must be in force before the pod runs. */
   readonly dependsOn: readonly NetworkPolicyV1[];
 }
+
+const podComment = `One pod, replaced and never doubled. opencode-init fills /tools and ends; worker is the person's, with Coder's agent
+and the home folder; opencode is the agent's, in the same image but without home, token or a root it can write.
+Not waited for: a refused pod would hold the build for minutes, while Coder shows at once that it does not connect.`;
 
 const onArch = 'merge({ "kubernetes.io/arch" = var.arch }, var.node_selector)';
 
@@ -83,6 +88,7 @@ export function workspaceDeployment(scope: Construct, props: WorkspaceDeployment
       },
     },
   });
+  explain(made, podComment);
   made.addOverride('spec.template.spec.dynamic', {
     container: sometimes.map((spec) => ({
       for_each: interpolation(`${spec.when ?? 'true'} ? [1] : []`),

@@ -2,9 +2,16 @@ import { NamespaceV1 } from '@cdktf/provider-kubernetes/lib/namespace-v1/index.j
 import { ResourceQuotaV1 } from '@cdktf/provider-kubernetes/lib/resource-quota-v1/index.js';
 import { TerraformLocal } from 'cdktf';
 import type { Construct } from 'constructs';
+import { explain } from '../hcl/comment.ts';
 import { expression, interpolation } from '../hcl/expressions.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
 import { labels, labelsAnd } from './kubernetes-labels.ts';
+
+/** Digits of the workspace's id in the name of its own namespace: two that are equal end in a refusal, not in sharing. */
+export const shortIdDigits = 12;
+
+const shortId = (context: WorkspaceContext): string =>
+  `substr(replace(${context.workspace.fqn}.id, "-", ""), 0, ${String(shortIdDigits)})`;
 
 /**
  * Where a workspace lives: a namespace that is there, the owner's own, or one made for this workspace alone.
@@ -15,12 +22,16 @@ import { labels, labelsAnd } from './kubernetes-labels.ts';
 export function workspaceNamespace(scope: Construct, context: WorkspaceContext): void {
   const own = new NamespaceV1(scope, 'namespace:workspace', {
     metadata: {
-      name: `\${local.namespace_name}-\${${context.workspace.fqn}.id}`,
+      name: `\${local.namespace_name}-\${${shortId(context)}}`,
       labels: labelsAnd({ 'pod-security.kubernetes.io/enforce': 'restricted' }),
     },
     timeouts: { delete: '10m' },
     lifecycle: { ignoreChanges: 'all' },
   });
+  explain(
+    own,
+    'Only where the admin wants one for each workspace. It holds the claims, so it stays while the workspace is stopped.',
+  );
   own.addOverride('count', interpolation('var.create_namespace ? 1 : 0'));
   new TerraformLocal(
     scope,

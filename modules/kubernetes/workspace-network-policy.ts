@@ -1,5 +1,6 @@
 import { NetworkPolicyV1 } from '@cdktf/provider-kubernetes/lib/network-policy-v1/index.js';
 import type { Construct } from 'constructs';
+import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
 import { labels, podSelector } from './kubernetes-labels.ts';
@@ -30,6 +31,10 @@ export function workspaceNetworkPolicy(
       policyTypes: ['Ingress', 'Egress'],
     },
   });
+  explain(
+    made,
+    "No way in, and out only to names and to what the admin allows, never to the cloud's metadata. It stays while the\nworkspace is stopped, because a pod outlives its Deployment by the time it takes to end.",
+  );
   made.addOverride('spec.egress', [nameResolution]);
   made.addOverride('spec.dynamic.egress', [allowedEgress]);
   return made;

@@ -1,5 +1,6 @@
 import { SecretV1 } from '@cdktf/provider-kubernetes/lib/secret-v1/index.js';
 import type { Construct } from 'constructs';
+import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import type { ContainerSpec } from '../workspace/container.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
@@ -16,9 +17,14 @@ export function workspaceSecret(
   namespace: string,
   containers: readonly ContainerSpec[],
 ): SecretV1 {
-  return new SecretV1(scope, 'secret:workspace', {
+  const made = new SecretV1(scope, 'secret:workspace', {
     count: context.startCount,
     metadata: { name: context.persistentName(), namespace: interpolation(namespace), labels },
     data: Object.assign({}, ...containers.map(({ secrets }) => secrets)) as Record<string, string>,
   });
+  explain(
+    made,
+    'Made anew by each build, as the token is. Worker and agent each get their own keys of it, and no more.',
+  );
+  return made;
 }

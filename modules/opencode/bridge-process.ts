@@ -1,6 +1,7 @@
 import { TerraformLocal } from 'cdktf';
 import type { Construct } from 'constructs';
 import { bridgeEnvironment, paths } from '../contract.ts';
+import { explain } from '../hcl/comment.ts';
 import { interpolation, literal } from '../hcl/expressions.ts';
 import type { Agent } from '../providers/generated/coder/agent/index.ts';
 import { Env } from '../providers/generated/coder/env/index.ts';
@@ -68,6 +69,10 @@ export function bridgeInWorker(scope: Construct, props: BridgeProps): void {
     name: bridgeEnvironment.proof,
     value: secrets[bridgeEnvironment.proof] ?? '',
   });
+  explain(
+    proof,
+    'What the service knows this build by, as in the sidecar: a hash over the secret of this version and the ids of\nworkspace, owner and build. The secret itself reaches no container.',
+  );
   proof.addOverride('count', count);
   const script = new Script(scope, 'script:bridge', {
     agentId: agent.id,
@@ -77,5 +82,6 @@ export function bridgeInWorker(scope: Construct, props: BridgeProps): void {
     startBlocksLogin: false,
     script: literal(background('bridge', onceProven([paths.opencode, paths.bridge], props.claim))),
   });
+  explain(script, 'Only with agent_mode = "process": the bridge beside the person, in the worker.');
   script.addOverride('count', count);
 }

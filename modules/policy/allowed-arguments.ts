@@ -20,7 +20,7 @@ const lifecycle = block({
   precondition: condition,
   postcondition: condition,
 });
-const labels = block(any('label', 'value'));
+const labels = dynamic(any('label', 'value'));
 const metadata = block(any('annotations', 'labels', 'name', 'namespace'));
 const timeouts = block(any('create', 'update', 'delete'));
 const capabilities = block({ drop: 'list', add: 'list' });
@@ -151,7 +151,8 @@ export const resourceArguments: Readonly<Record<string, Arguments>> = { ...docke
 /** By the name of a provider. Neither credentials nor certificates: they would stand in the template. */
 export const providerArguments: Readonly<Record<string, Arguments>> = {
   coder: {},
-  docker: any('host'),
+  // Of a registry its address alone: the provisioner's own login, in a file, says the rest.
+  docker: { ...any('host'), registry_auth: dynamic(any('address')) },
   kubernetes: any('config_path'),
 };
 

@@ -73,6 +73,7 @@ export const templateRules: readonly Rule[] = [
         : `is shared with ${JSON.stringify(body.share)}. Apps of a workspace belong to its owner: remove \`share\`.`,
   },
   { id: 'app-url', check: appUrl },
+  { id: 'app-link', check: appLink },
 ];
 
 function pinnedImage(declared: Declared): string | undefined {
@@ -183,6 +184,15 @@ function appUrl({ type, body }: Declared, { all }: Whole): string | undefined {
   return loopbackUrl(body, all)
     ? undefined
     : `points at ${JSON.stringify(body.url)}. An app is on http://127.0.0.1 of the workspace, or external.`;
+}
+
+/** Coder writes the person's session token where an external app says `$SESSION_TOKEN`. */
+function appLink({ type, body }: Declared): string | undefined {
+  const url = String(body.url);
+  if (type !== 'coder_app' || body.external !== true) return undefined;
+  return /^(\$\{var\.outrigger_url\}\/|https:\/\/)/.test(url) && !/session_token/i.test(url)
+    ? undefined
+    : `links to ${JSON.stringify(body.url)}. An external app opens Outrigger or https, and is given no token.`;
 }
 
 /** The port may be a variable of the admin that is a number: text there could name another host behind an @. */

@@ -1,6 +1,7 @@
 import type { TerraformVariable } from 'cdktf';
 import type { Construct } from 'constructs';
 import { agentModes, profiles, tokenPrefix } from '../contract.ts';
+import { explain } from '../hcl/comment.ts';
 import { ideVariables } from './ide-choice.ts';
 import { imageName } from './image-name.ts';
 import { flag, oneOf, optionalText, rule, someOf, variable, wholeNumber } from './variable.ts';
@@ -43,7 +44,8 @@ export class AdminVariables {
 
   constructor(scope: Construct, props: AdminVariablesProps) {
     this.outriggerUrl = serviceVariables(scope);
-    this.opencodeImage = imageVariables(scope, props.image);
+    this.opencodeImage = openCodeImage(scope);
+    imageVariables(scope, props.image);
     agentVariables(scope, props);
     sizeVariables(scope, props.sizes);
     networkVariables(scope);
@@ -68,6 +70,10 @@ function serviceVariables(scope: Construct): TerraformVariable {
       ),
     ],
   });
+  explain(
+    url,
+    'What has no default is given by `outrigger template push`: the service, a secret of this version, the images.',
+  );
   variable(scope, 'outrigger_secret', {
     description: 'Secret of this template version, minted by "outrigger template push" or "outrigger template secret".',
     type: 'string',
@@ -82,7 +88,7 @@ function serviceVariables(scope: Construct): TerraformVariable {
   return url;
 }
 
-function imageVariables(scope: Construct, given: string | undefined): TerraformVariable {
+function imageVariables(scope: Construct, given: string | undefined): void {
   const offered = 'var.executor_images';
   if (given !== undefined && !imageReference.test(given)) {
     throw new Error(`${JSON.stringify(given)} is no image. Give a name with a tag or digest, such as "ubuntu:24.04".`);
@@ -124,7 +130,7 @@ function imageVariables(scope: Construct, given: string | undefined): TerraformV
     'The image of each preset, by its name (node, python, rust, full-stack, nix); otherwise the first image.',
     {},
   );
-  variable(scope, 'allowed_images', {
+  const own = variable(scope, 'allowed_images', {
     description:
       'How an image that a person names may begin, such as "registry.example.com/team/"; empty: nobody names one.',
     type: 'list(string)',
@@ -136,7 +142,11 @@ function imageVariables(scope: Construct, given: string | undefined): TerraformV
       ),
     ],
   });
+  explain(own, 'What a person may choose. The service holds every build against the same bounds.');
   flag(scope, 'allow_unpinned_images', 'Whether an image that a person names may go without its digest.');
+}
+
+function openCodeImage(scope: Construct): TerraformVariable {
   return variable(scope, 'opencode_image', {
     description: "Outrigger's own image, pinned by digest. It brings OpenCode and the bridge into the workspace.",
     type: 'string',
@@ -189,11 +199,12 @@ function sizeVariables(scope: Construct, { leastMemoryMb, mostCpu, mostMemoryMb,
 }
 
 function networkVariables(scope: Construct): void {
-  flag(
+  const host = flag(
     scope,
     'wildcard_host',
     'Whether Coder has a wildcard host (CODER_WILDCARD_ACCESS_URL): the editor then gets an origin of its own.',
   );
+  explain(host, 'How workspaces reach Coder, git and the network.');
   optionalText(
     scope,
     'external_auth_id',

@@ -9,6 +9,11 @@ import { imageName } from './image-name.ts';
 const ideCpu = 2;
 const ideMemoryMb = 2048;
 
+/** What the agent gets unless its owner says otherwise (C-36), as far as the admin allows it. */
+export const agentMemoryMb = 4096;
+/** Commits that are cloned unless the owner says otherwise (C-09). */
+export const gitDepth = 1;
+
 const choice = (name: string): string => `data.coder_parameter.${name}[0].value`;
 
 /**
@@ -20,8 +25,11 @@ export interface Choices {
   readonly image: string;
   readonly repository: string;
   readonly ref: string;
-  /** JSON of further repositories: `[{"url": …}]`. */
+  /** JSON of further repositories: `[{"url": …, "branch": …}]`. */
   readonly moreRepositories: string;
+  /** Text of how many commits are cloned, and whether submodules are: `true` or `false`. */
+  readonly gitDepth: string;
+  readonly gitSubmodules: string;
   /** Where the first repository lies, or the workspace. */
   readonly folder: string;
   /** Whether the image holds an IDE at all. */
@@ -57,8 +65,10 @@ export function choicesOf(scope: Construct): Choices {
     ref: local('git_ref', `try(${choice('git_ref')}, "")`),
     moreRepositories: local(
       'more_repositories',
-      `jsonencode([for url in jsondecode(try(${choice('more_repositories')}, "[]")) : { url = url }])`,
+      `jsonencode([for one in jsondecode(try(${choice('more_repositories')}, "[]")) : { url = split("#", one)[0], branch = try(split("#", one)[1], "") }])`,
     ),
+    gitDepth: `try(${choice('git_depth')}, "${String(gitDepth)}")`,
+    gitSubmodules: `try(${choice('git_submodules')}, "false")`,
     folder: local(
       'folder',
       `join("/", compact(["${paths.workspace}", try(regex("([^/:]+?)(?:\\\\.git)?/?$", ${repository})[0], "")]))`,
@@ -77,6 +87,9 @@ export function choicesOf(scope: Construct): Choices {
       `data.coder_parameter.memory.value + (${hasIde} ? ${String(ideMemoryMb)} : 0)`,
     ),
     agentCpu: local('agent_cpu', `try(tonumber(${choice('agent_cpu')}), 1)`),
-    agentMemoryMb: local('agent_memory_mb', `try(tonumber(${choice('agent_memory')}), 4096)`),
+    agentMemoryMb: local(
+      'agent_memory_mb',
+      `try(tonumber(${choice('agent_memory')}), min(${String(agentMemoryMb)}, var.max_memory_mb))`,
+    ),
   };
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Construct } from 'constructs';
+import { explain } from '../hcl/comment.ts';
 import { interpolation, literal } from '../hcl/expressions.ts';
 import type { Agent } from '../providers/generated/coder/agent/index.ts';
 import { DataCoderExternalAuth } from '../providers/generated/coder/data-coder-external-auth/index.ts';
@@ -22,7 +23,7 @@ export function cloneRepository(scope: Construct, agent: Agent, choices: Choices
     optional: true,
   });
   auth.addOverride('count', interpolation('var.external_auth_id == "" ? 0 : 1'));
-  new Script(scope, 'script:clone', {
+  const clone = new Script(scope, 'script:clone', {
     agentId: agent.id,
     displayName: 'Clone repository',
     icon: '/icon/git.svg',
@@ -35,6 +36,10 @@ export function cloneRepository(scope: Construct, agent: Agent, choices: Choices
       REPOS_JSON_BASE64: choices.moreRepositories,
     }),
   });
+  explain(
+    clone,
+    'modules/workspace/clone.sh, without its comments. What people typed arrives as base64, so nothing of it is a command.',
+  );
   const nix = new Script(scope, 'script:nix', {
     agentId: agent.id,
     displayName: 'workspace.nix',
@@ -44,6 +49,7 @@ export function cloneRepository(scope: Construct, agent: Agent, choices: Choices
     timeout: 3600,
     script: withValues(nixScriptUrl, { NIX_CONFIG_BASE64: choices.nixConfig, FOLDER_BASE64: choices.folder }),
   });
+  explain(nix, 'modules/workspace/nix.sh, without its comments.');
   nix.addOverride('count', interpolation(`${choices.hasNix} ? 1 : 0`));
 }
 

@@ -1,6 +1,8 @@
 import type { Construct } from 'constructs';
 import { profiles } from '../contract.ts';
+import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
+import { agentMemoryMb, gitDepth } from './choices.ts';
 import { ideField } from './ide-choice.ts';
 import { imageName } from './image-name.ts';
 import { offerEach, parameter, size } from './parameter.ts';
@@ -11,6 +13,9 @@ const repositoryPattern =
   '^((https?://|ssh://git@)[^/@?#\\s]+/([^@?#\\s]+/)?|git@[^/:@?#\\s]+:([^@?#\\s]+/)?)[A-Za-z0-9_][A-Za-z0-9._-]*/?$|^$';
 /** What git accepts as a branch, tag or commit, kept to characters that need no quoting anywhere. */
 const refPattern = '^([A-Za-z0-9_][A-Za-z0-9_./-]{0,199})?$';
+
+/** OpenCode alone takes a third of this. */
+const leastAgentMemoryMb = 1024;
 
 /** What a person finds in the form before they change it. */
 export interface Defaults {
@@ -55,6 +60,10 @@ function imageFields(scope: Construct): void {
     formType: 'dropdown',
     default: interpolation(imageName('var.executor_images[0]')),
   });
+  explain(
+    image,
+    'The form, in its order. Every field is bounded by a variable above; some appear only where others make sense of them.',
+  );
   offerEach(
     image,
     `concat([for image in var.executor_images : ${imageName('image')}], length(var.allowed_images) > 0 ? ["own"] : [])`,
@@ -229,7 +238,7 @@ function advancedFields(scope: Construct): void {
   parameter(scope, {
     name: 'advanced',
     displayName: 'More choices',
-    description: "Show the size of the agent's container and further repositories.",
+    description: "Show the size of the agent's container, how much is cloned, and further repositories.",
     icon: '/icon/tools.svg',
     order: 14,
     type: 'bool',
@@ -248,27 +257,52 @@ function advancedFields(scope: Construct): void {
     byDefault: 1,
     when: advanced,
   });
-  size(scope, {
+  const memory = size(scope, {
     name: 'agent_memory',
     displayName: "Agent's memory (MB)",
     description: "The most that the agent's container may use: OpenCode, and what it builds and tests.",
     icon: '/icon/memory.svg',
     order: 16,
     formType: 'input',
-    least: 1024,
-    most: 'max(4096, var.max_memory_mb)',
-    byDefault: 4096,
+    least: leastAgentMemoryMb,
+    most: 'var.max_memory_mb',
+    byDefault: agentMemoryMb,
     when: advanced,
   });
+  memory.addOverride('validation.min', interpolation(`min(${String(leastAgentMemoryMb)}, var.max_memory_mb)`));
   parameter(scope, {
     name: 'more_repositories',
     displayName: 'More repositories',
-    description: 'Cloned beside the first one, each into a folder of its own.',
+    description: 'Cloned beside the first one, each into a folder of its own; #branch after one names its branch.',
     icon: '/icon/git.svg',
     order: 17,
     type: 'list(string)',
     formType: 'tag-select',
     default: '[]',
     when: advanced,
+  });
+  const cloned = `${advanced} && data.coder_parameter.git_repository.value != ""`;
+  parameter(scope, {
+    name: 'git_depth',
+    displayName: 'History',
+    description: 'How many commits are cloned at most; 0 is all of them. More can be fetched later.',
+    icon: '/icon/git.svg',
+    order: 18,
+    type: 'number',
+    formType: 'input',
+    default: String(gitDepth),
+    when: cloned,
+    validation: { min: 0, max: 1_000_000, error: 'Give a whole number from {min} to {max}, such as 50; 0 is all.' },
+  });
+  parameter(scope, {
+    name: 'git_submodules',
+    displayName: 'Submodules',
+    description: 'Clone the submodules of the repositories too.',
+    icon: '/icon/git.svg',
+    order: 19,
+    type: 'bool',
+    formType: 'switch',
+    default: 'false',
+    when: cloned,
   });
 }

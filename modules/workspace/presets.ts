@@ -1,4 +1,5 @@
 import type { Construct } from 'constructs';
+import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import { DataCoderWorkspacePreset } from '../providers/generated/coder/data-coder-workspace-preset/index.ts';
 import { imageName } from './image-name.ts';
@@ -30,7 +31,7 @@ const presets: readonly Preset[] = [
 /** Offers the presets: an image and sizes that fit it, never above what the admin allows. */
 export function workspacePresets(scope: Construct, defaults: Defaults, hasDisk: boolean): void {
   presets.forEach(({ name, description, icon, times }, index) => {
-    new DataCoderWorkspacePreset(scope, `preset:${name}`, {
+    const made = new DataCoderWorkspacePreset(scope, `preset:${name}`, {
       name,
       description,
       icon,
@@ -42,5 +43,6 @@ export function workspacePresets(scope: Construct, defaults: Defaults, hasDisk: 
         ...(hasDisk ? { disk: interpolation(bounded(defaults.diskGb * times, 'var.max_disk_gb')) } : {}),
       },
     });
+    if (index === 0) explain(made, 'Each fills in an image and sizes. Coder applies the default one unasked.');
   });
 }

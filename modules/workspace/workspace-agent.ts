@@ -80,6 +80,8 @@ export function workspaceAgent(scope: Construct, { context, choices, arch, facts
       PATH: `${paths.tools}:$PATH`,
       WORKSPACE_DIR: paths.workspace,
       WORKSPACE_FOLDER: interpolation(choices.folder),
+      GIT_DEPTH: interpolation(choices.gitDepth),
+      GIT_RECURSE_SUBMODULES: interpolation(choices.gitSubmodules),
       GIT_AUTHOR_NAME: context.gitName,
       GIT_AUTHOR_EMAIL: context.owner.email,
       GIT_COMMITTER_NAME: context.gitName,

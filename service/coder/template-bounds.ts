@@ -86,8 +86,7 @@ const rules: Readonly<Record<string, Rule>> = {
   memory: atMost('max_memory_mb', 'MB'),
   disk: atMost('max_disk_gb', 'GB'),
   agent_cpu: atMost('max_cpu', 'cores'),
-  // The agent's own default, which the form offers even where the person gets less.
-  agent_memory: atMost('max_memory_mb', 'MB', 4_096),
+  agent_memory: atMost('max_memory_mb', 'MB'),
 };
 
 function findBreach(variables: TemplateVariables, parameters: BuildParameters): Breach | null {
@@ -99,12 +98,12 @@ function findBreach(variables: TemplateVariables, parameters: BuildParameters): 
   return null;
 }
 
-function atMost(variable: string, unit: string, butAtLeast = 0): Rule {
+function atMost(variable: string, unit: string): Rule {
   return (text, variables) => {
     const bound = numberIn(variables, variable);
     const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (bound === null || (value > 0 && value <= Math.max(bound, butAtLeast))) return null;
-    return `at most ${Math.max(bound, butAtLeast)} ${unit}`;
+    if (bound === null || (value > 0 && value <= bound)) return null;
+    return `at most ${bound} ${unit}`;
   };
 }
 

@@ -19,151 +19,38 @@ provider "kubernetes" {
   config_path = var.use_kubeconfig ? "~/.kube/config" : null
 }
 
-variable "agent_modes" {
-  description = "Where the agent may run, in a container of its own or beside the person; the first is the default: sidecar, process."
-  type        = list(string)
-  default     = ["sidecar"]
-  nullable    = false
-
-  validation {
-    condition     = length(var.agent_modes) > 0 && length(distinct(var.agent_modes)) == length(var.agent_modes) && alltrue([for one in var.agent_modes : contains(["sidecar", "process"], one)])
-    error_message = "List at least one of sidecar, process, each once."
-  }
-}
-
-variable "agent_slots" {
-  description = "How many attempts may run at once in one workspace."
-  type        = number
-  default     = 1
-  nullable    = false
-
-  validation {
-    condition     = floor(var.agent_slots) == var.agent_slots && var.agent_slots >= 1 && var.agent_slots <= 4
-    error_message = "Give a whole number from 1 to 4."
-  }
-}
-
-variable "allow_unpinned_images" {
-  description = "Whether an image that a person names may go without its digest."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
-variable "allow_unproven_runtime" {
-  description = "Whether an agent may start where the isolation is not proven."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
-variable "allowed_extensions" {
-  description = "Extensions that the editor may install, \"publisher.name\" or \"publisher\"; [\"*\"] is all, [] is none."
-  type        = list(string)
-  default     = []
-  nullable    = false
-
-  validation {
-    condition     = alltrue([for one in var.allowed_extensions : can(regex("^([*]|[A-Za-z0-9][A-Za-z0-9-]*([.][A-Za-z0-9-]+)?)$", one))])
-    error_message = "Name each by its publisher, such as \"redhat.vscode-yaml\"."
-  }
-}
-
-variable "allowed_images" {
-  description = "How an image that a person names may begin, such as \"registry.example.com/team/\"; empty: nobody names one."
-  type        = list(string)
-  default     = []
-  nullable    = false
-
-  validation {
-    condition     = alltrue([for prefix in var.allowed_images : can(regex("^[a-z0-9.:-]+/", prefix))])
-    error_message = "Begin each with a registry and a slash, such as \"registry.example.com/team/\"."
-  }
-}
-
-variable "allowed_models" {
-  description = "Models that people may choose; the first is the default. Empty: the service's own default."
-  type        = list(string)
-  default     = []
-  nullable    = false
-
-  validation {
-    condition     = length(distinct(var.allowed_models)) == length(var.allowed_models)
-    error_message = "List every model once."
-  }
-}
-
-variable "arch" {
-  description = "Architecture of the machine that runs the workspaces: amd64, arm64."
+# What has no default is given by `outrigger template push`: the service, a secret of this version, the images.
+variable "outrigger_url" {
+  description = "How workspaces and browsers reach Outrigger, such as \"https://outrigger.example.com\"."
   type        = string
-  default     = "amd64"
   nullable    = false
 
   validation {
-    condition     = contains(["amd64", "arm64"], var.arch)
-    error_message = "Choose one of amd64, arm64."
+    condition     = can(regex("^https?://[^/?#@]+$", var.outrigger_url))
+    error_message = "Give a scheme and a host, and nothing after them, such as \"https://outrigger.example.com\"."
   }
 }
 
-variable "create_namespace" {
-  description = "Whether each workspace has a namespace of its own, \"<namespace>-<workspace id>\", which is deleted with it. Setting it to false later deletes those namespaces, with all that is kept in them."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
-variable "custom_ca" {
-  description = "Certificates in PEM that workspaces trust beside those of their image."
+variable "outrigger_secret" {
+  description = "Secret of this template version, minted by \"outrigger template push\" or \"outrigger template secret\"."
   type        = string
-  default     = ""
   nullable    = false
+  sensitive   = true
 
   validation {
-    condition     = var.custom_ca == "" || can(regex("-----BEGIN CERTIFICATE-----", var.custom_ca))
-    error_message = "Give the certificates in PEM, beginning with \"-----BEGIN CERTIFICATE-----\"."
+    condition     = can(regex("^ors_[0-9A-Za-z-]+_[0-9A-Za-z_-]{43}$", var.outrigger_secret))
+    error_message = "This is no template secret. Make one with \"outrigger template secret NAME\"."
   }
 }
 
-variable "dns_cidrs" {
-  description = "Name servers outside that namespace, such as \"169.254.20.10/32\" of NodeLocal DNSCache."
-  type        = list(string)
-  default     = []
-  nullable    = false
-
-  validation {
-    condition     = alltrue([for cidr in var.dns_cidrs : contains(["0.0.0.0/0", "::/0"], cidr) || !try(cidrhost("169.254.169.254/${split("/", cidr)[1]}", 0) == cidrhost(cidr, 0), !can(cidrhost(cidr, 0))) && !try(cidrhost("fd00:ec2::254/${split("/", cidr)[1]}", 0) == cidrhost(cidr, 0), !can(cidrhost(cidr, 0)))])
-    error_message = "Give ranges such as \"169.254.20.10/32\", and none that holds 169.254.169.254 or fd00:ec2::254."
-  }
-}
-
-variable "dns_namespace" {
-  description = "Namespace of the cluster's name servers."
+variable "opencode_image" {
+  description = "Outrigger's own image, pinned by digest. It brings OpenCode and the bridge into the workspace."
   type        = string
-  default     = "kube-system"
-  nullable    = false
-}
-
-variable "egress_cidrs" {
-  description = "Addresses that workspaces may reach: those of Coder, Outrigger, git and package registries must be among them."
-  type        = list(string)
-  default     = ["0.0.0.0/0", "::/0"]
   nullable    = false
 
   validation {
-    condition     = alltrue([for cidr in var.egress_cidrs : contains(["0.0.0.0/0", "::/0"], cidr) || !try(cidrhost("169.254.169.254/${split("/", cidr)[1]}", 0) == cidrhost(cidr, 0), !can(cidrhost(cidr, 0))) && !try(cidrhost("fd00:ec2::254/${split("/", cidr)[1]}", 0) == cidrhost(cidr, 0), !can(cidrhost(cidr, 0)))])
-    error_message = "Give ranges such as \"10.0.0.0/8\", and none that holds 169.254.169.254 or fd00:ec2::254: there clouds hand out credentials of the node."
-  }
-}
-
-variable "egress_ports" {
-  description = "TCP ports that workspaces may reach there, such as [22, 443]; empty: every port."
-  type        = list(number)
-  default     = []
-  nullable    = false
-
-  validation {
-    condition     = alltrue([for port in var.egress_ports : floor(port) == port && port >= 1 && port <= 65535])
-    error_message = "Give ports from 1 to 65535, such as [22, 443]."
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.opencode_image))
+    error_message = "Pin the image by digest, such as \"registry.example.com/base:1@sha256:<64 hex digits>\"."
   }
 }
 
@@ -185,49 +72,6 @@ variable "executor_images" {
   validation {
     condition     = length(distinct([for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")])) == length(var.executor_images)
     error_message = "Give every image a name of its own, whatever its tag: people choose by it and keep it when its version changes."
-  }
-}
-
-variable "external_auth_id" {
-  description = "Id of Coder's external authentication for git, such as \"primary-github\"; empty: none is asked for."
-  type        = string
-  default     = ""
-  nullable    = false
-}
-
-variable "home_disk_gb" {
-  description = "Size in GB of the home folder, and of what the agent keeps."
-  type        = number
-  default     = 10
-  nullable    = false
-
-  validation {
-    condition     = floor(var.home_disk_gb) == var.home_disk_gb && var.home_disk_gb >= 1 && var.home_disk_gb <= 65536
-    error_message = "Give a whole number from 1 to 65536."
-  }
-}
-
-variable "http_proxy" {
-  description = "Proxy of workspaces for http, such as \"http://proxy.example.com:3128\"."
-  type        = string
-  default     = ""
-  nullable    = false
-
-  validation {
-    condition     = var.http_proxy == "" || can(regex("^https?://[^/?#@]+/?$", var.http_proxy))
-    error_message = "Give a scheme and a host without a user name or password, such as \"http://proxy.example.com:3128\"."
-  }
-}
-
-variable "https_proxy" {
-  description = "Proxy of workspaces for https, such as \"http://proxy.example.com:3128\"."
-  type        = string
-  default     = ""
-  nullable    = false
-
-  validation {
-    condition     = var.https_proxy == "" || can(regex("^https?://[^/?#@]+/?$", var.https_proxy))
-    error_message = "Give a scheme and a host without a user name or password, such as \"http://proxy.example.com:3128\"."
   }
 }
 
@@ -277,11 +121,96 @@ variable "ide_port" {
   }
 }
 
-variable "image_pull_secrets" {
-  description = "Secrets of the namespace with which images are pulled."
+variable "allowed_extensions" {
+  description = "Extensions that the editor may install, \"publisher.name\" or \"publisher\"; [\"*\"] is all, [] is none."
   type        = list(string)
   default     = []
   nullable    = false
+
+  validation {
+    condition     = alltrue([for one in var.allowed_extensions : can(regex("^([*]|[A-Za-z0-9][A-Za-z0-9-]*([.][A-Za-z0-9-]+)?)$", one))])
+    error_message = "Name each by its publisher, such as \"redhat.vscode-yaml\"."
+  }
+}
+
+variable "preset_images" {
+  description = "The image of each preset, by its name (node, python, rust, full-stack, nix); otherwise the first image."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for image in var.preset_images : contains(var.executor_images, image)])
+    error_message = "Name only images that executor_images offers, digest included."
+  }
+}
+
+# What a person may choose. The service holds every build against the same bounds.
+variable "allowed_images" {
+  description = "How an image that a person names may begin, such as \"registry.example.com/team/\"; empty: nobody names one."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for prefix in var.allowed_images : can(regex("^[a-z0-9.:-]+/", prefix))])
+    error_message = "Begin each with a registry and a slash, such as \"registry.example.com/team/\"."
+  }
+}
+
+variable "allow_unpinned_images" {
+  description = "Whether an image that a person names may go without its digest."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "max_profile" {
+  description = "The most that an agent may be allowed to do without asking: read-only, ask, trusted."
+  type        = string
+  default     = "trusted"
+  nullable    = false
+
+  validation {
+    condition     = contains(["read-only", "ask", "trusted"], var.max_profile)
+    error_message = "Choose one of read-only, ask, trusted."
+  }
+}
+
+variable "allowed_models" {
+  description = "Models that people may choose; the first is the default. Empty: the service's own default."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(distinct(var.allowed_models)) == length(var.allowed_models)
+    error_message = "List every model once."
+  }
+}
+
+variable "agent_modes" {
+  description = "Where the agent may run, in a container of its own or beside the person; the first is the default: sidecar, process."
+  type        = list(string)
+  default     = ["sidecar"]
+  nullable    = false
+
+  validation {
+    condition     = length(var.agent_modes) > 0 && length(distinct(var.agent_modes)) == length(var.agent_modes) && alltrue([for one in var.agent_modes : contains(["sidecar", "process"], one)])
+    error_message = "List at least one of sidecar, process, each once."
+  }
+}
+
+variable "agent_slots" {
+  description = "How many attempts may run at once in one workspace."
+  type        = number
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = floor(var.agent_slots) == var.agent_slots && var.agent_slots >= 1 && var.agent_slots <= 4
+    error_message = "Give a whole number from 1 to 4."
+  }
 }
 
 variable "max_cpu" {
@@ -293,18 +222,6 @@ variable "max_cpu" {
   validation {
     condition     = floor(var.max_cpu) == var.max_cpu && var.max_cpu >= 1 && var.max_cpu <= 256
     error_message = "Give a whole number from 1 to 256."
-  }
-}
-
-variable "max_disk_gb" {
-  description = "The most disk in GB that a person may choose."
-  type        = number
-  default     = 100
-  nullable    = false
-
-  validation {
-    condition     = floor(var.max_disk_gb) == var.max_disk_gb && var.max_disk_gb >= 1 && var.max_disk_gb <= 65536
-    error_message = "Give a whole number from 1 to 65536."
   }
 }
 
@@ -320,16 +237,94 @@ variable "max_memory_mb" {
   }
 }
 
-variable "max_profile" {
-  description = "The most that an agent may be allowed to do without asking: read-only, ask, trusted."
-  type        = string
-  default     = "trusted"
+variable "max_disk_gb" {
+  description = "The most disk in GB that a person may choose."
+  type        = number
+  default     = 100
   nullable    = false
 
   validation {
-    condition     = contains(["read-only", "ask", "trusted"], var.max_profile)
-    error_message = "Choose one of read-only, ask, trusted."
+    condition     = floor(var.max_disk_gb) == var.max_disk_gb && var.max_disk_gb >= 1 && var.max_disk_gb <= 65536
+    error_message = "Give a whole number from 1 to 65536."
   }
+}
+
+# How workspaces reach Coder, git and the network.
+variable "wildcard_host" {
+  description = "Whether Coder has a wildcard host (CODER_WILDCARD_ACCESS_URL): the editor then gets an origin of its own."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "external_auth_id" {
+  description = "Id of Coder's external authentication for git, such as \"primary-github\"; empty: none is asked for."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "custom_ca" {
+  description = "Certificates in PEM that workspaces trust beside those of their image."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.custom_ca == "" || can(regex("-----BEGIN CERTIFICATE-----", var.custom_ca))
+    error_message = "Give the certificates in PEM, beginning with \"-----BEGIN CERTIFICATE-----\"."
+  }
+}
+
+variable "http_proxy" {
+  description = "Proxy of workspaces for http, such as \"http://proxy.example.com:3128\"."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.http_proxy == "" || can(regex("^https?://[^/?#@]+/?$", var.http_proxy))
+    error_message = "Give a scheme and a host without a user name or password, such as \"http://proxy.example.com:3128\"."
+  }
+}
+
+variable "https_proxy" {
+  description = "Proxy of workspaces for https, such as \"http://proxy.example.com:3128\"."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.https_proxy == "" || can(regex("^https?://[^/?#@]+/?$", var.https_proxy))
+    error_message = "Give a scheme and a host without a user name or password, such as \"http://proxy.example.com:3128\"."
+  }
+}
+
+variable "no_proxy" {
+  description = "Hosts that workspaces reach without the proxy, separated by commas."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "arch" {
+  description = "Architecture of the machine that runs the workspaces: amd64, arm64."
+  type        = string
+  default     = "amd64"
+  nullable    = false
+
+  validation {
+    condition     = contains(["amd64", "arm64"], var.arch)
+    error_message = "Choose one of amd64, arm64."
+  }
+}
+
+# The cluster, and where in it workspaces live.
+variable "use_kubeconfig" {
+  description = "Whether the provisioner uses ~/.kube/config; otherwise its pod's service account."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 variable "namespace" {
@@ -344,16 +339,138 @@ variable "namespace" {
   }
 
   validation {
-    condition     = length(replace(var.namespace, "{owner}", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")) <= (var.create_namespace ? 26 : 63)
-    error_message = "Use a shorter name: it may have 63 characters, or 26 with create_namespace, where the id follows; {owner} counts as 32."
+    condition     = length(replace(var.namespace, "{owner}", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")) <= (var.create_namespace ? 50 : 63)
+    error_message = "Use a shorter name: it may have 63 characters, or 50 with create_namespace, where the id follows; {owner} counts as 32."
   }
 }
 
-variable "no_proxy" {
-  description = "Hosts that workspaces reach without the proxy, separated by commas."
+variable "create_namespace" {
+  description = "Whether each workspace has a namespace of its own, \"<namespace>-<begin of its id>\", which is deleted with it. Setting it to false later deletes those namespaces, with all that is kept in them."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "quota" {
+  description = "Quota of that namespace, such as {\"limits.memory\" = \"32Gi\"}; empty: none."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(var.quota) == 0 || var.create_namespace
+    error_message = "A quota counts all of a namespace, so it needs create_namespace = true. Limit a shared namespace outside."
+  }
+}
+
+# Disks.
+variable "storage_class" {
+  description = "StorageClass of the volumes; empty: the cluster's default."
   type        = string
   default     = ""
   nullable    = false
+}
+
+variable "home_disk_gb" {
+  description = "Size in GB of the home folder, and of what the agent keeps."
+  type        = number
+  default     = 10
+  nullable    = false
+
+  validation {
+    condition     = floor(var.home_disk_gb) == var.home_disk_gb && var.home_disk_gb >= 1 && var.home_disk_gb <= 65536
+    error_message = "Give a whole number from 1 to 65536."
+  }
+}
+
+variable "scratch_disk_gb" {
+  description = "The most in GB that a container may write outside its volumes."
+  type        = number
+  default     = 20
+  nullable    = false
+
+  validation {
+    condition     = floor(var.scratch_disk_gb) == var.scratch_disk_gb && var.scratch_disk_gb >= 1 && var.scratch_disk_gb <= 65536
+    error_message = "Give a whole number from 1 to 65536."
+  }
+}
+
+# Which nodes run the pods, and how they get the images.
+variable "image_pull_secrets" {
+  description = "Secrets of the namespace with which images are pulled."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
+variable "node_selector" {
+  description = "Labels that a node must have to run workspaces."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "tolerations" {
+  description = "Taints that workspaces tolerate, such as [{key = \"dedicated\", operator = \"Exists\"}]."
+  type        = list(object({ key = string, operator = optional(string, "Equal"), value = optional(string), effect = optional(string) }))
+  default     = []
+  nullable    = false
+}
+
+# What workspaces may reach. Nobody reaches them, whatever stands here.
+variable "egress_cidrs" {
+  description = "Addresses that workspaces may reach: those of Coder, Outrigger, git and package registries must be among them."
+  type        = list(string)
+  default     = ["0.0.0.0/0", "::/0"]
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for cidr in var.egress_cidrs : contains(["0.0.0.0/0", "::/0"], cidr) || !try(cidrhost("169.254.169.254/${split("/", cidr)[1]}", 0) == cidrhost(cidr, 0), !can(cidrhost(cidr, 0))) && !try(cidrhost("fd00:ec2::254/${split("/", cidr)[1]}", 0) == cidrhost(cidr, 0), !can(cidrhost(cidr, 0)))])
+    error_message = "Give ranges such as \"10.0.0.0/8\", and none that holds 169.254.169.254 or fd00:ec2::254: there clouds hand out credentials of the node."
+  }
+}
+
+variable "egress_ports" {
+  description = "TCP ports that workspaces may reach there, such as [22, 443]; empty: every port."
+  type        = list(number)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for port in var.egress_ports : floor(port) == port && port >= 1 && port <= 65535])
+    error_message = "Give ports from 1 to 65535, such as [22, 443]."
+  }
+}
+
+variable "dns_namespace" {
+  description = "Namespace of the cluster's name servers."
+  type        = string
+  default     = "kube-system"
+  nullable    = false
+}
+
+variable "dns_cidrs" {
+  description = "Name servers outside that namespace, such as \"169.254.20.10/32\" of NodeLocal DNSCache."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for cidr in var.dns_cidrs : contains(["0.0.0.0/0", "::/0"], cidr) || !try(cidrhost("169.254.169.254/${split("/", cidr)[1]}", 0) == cidrhost(cidr, 0), !can(cidrhost(cidr, 0))) && !try(cidrhost("fd00:ec2::254/${split("/", cidr)[1]}", 0) == cidrhost(cidr, 0), !can(cidrhost(cidr, 0)))])
+    error_message = "Give ranges such as \"169.254.20.10/32\", and none that holds 169.254.169.254 or fd00:ec2::254."
+  }
+}
+
+variable "runtime_class" {
+  description = "RuntimeClass of Kata Containers, such as \"kata-qemu\" or \"kata-clh\"."
+  type        = string
+  default     = "kata-qemu"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", var.runtime_class))
+    error_message = "Give the name of a RuntimeClass, such as \"kata-qemu\"."
+  }
 }
 
 variable "node_kernels" {
@@ -372,127 +489,30 @@ variable "node_kernels" {
   }
 }
 
-variable "node_selector" {
-  description = "Labels that a node must have to run workspaces."
-  type        = map(string)
-  default     = {}
-  nullable    = false
-}
-
-variable "opencode_image" {
-  description = "Outrigger's own image, pinned by digest. It brings OpenCode and the bridge into the workspace."
-  type        = string
-  nullable    = false
-
-  validation {
-    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.opencode_image))
-    error_message = "Pin the image by digest, such as \"registry.example.com/base:1@sha256:<64 hex digits>\"."
-  }
-}
-
-variable "outrigger_secret" {
-  description = "Secret of this template version, minted by \"outrigger template push\" or \"outrigger template secret\"."
-  type        = string
-  nullable    = false
-  sensitive   = true
-
-  validation {
-    condition     = can(regex("^ors_[0-9A-Za-z-]+_[0-9A-Za-z_-]{43}$", var.outrigger_secret))
-    error_message = "This is no template secret. Make one with \"outrigger template secret NAME\"."
-  }
-}
-
-variable "outrigger_url" {
-  description = "How workspaces and browsers reach Outrigger, such as \"https://outrigger.example.com\"."
-  type        = string
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^https?://[^/?#@]+$", var.outrigger_url))
-    error_message = "Give a scheme and a host, and nothing after them, such as \"https://outrigger.example.com\"."
-  }
-}
-
-variable "preset_images" {
-  description = "The image of each preset, by its name (node, python, rust, full-stack, nix); otherwise the first image."
-  type        = map(string)
-  default     = {}
-  nullable    = false
-
-  validation {
-    condition     = alltrue([for image in var.preset_images : contains(var.executor_images, image)])
-    error_message = "Name only images that executor_images offers, digest included."
-  }
-}
-
-variable "quota" {
-  description = "Quota of that namespace, such as {\"limits.memory\" = \"32Gi\"}; empty: none."
-  type        = map(string)
-  default     = {}
-  nullable    = false
-
-  validation {
-    condition     = length(var.quota) == 0 || var.create_namespace
-    error_message = "A quota counts all of a namespace, so it needs create_namespace = true. Limit a shared namespace outside."
-  }
-}
-
-variable "runtime_class" {
-  description = "RuntimeClass of Kata Containers, such as \"kata-qemu\" or \"kata-clh\"."
-  type        = string
-  default     = "kata-qemu"
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", var.runtime_class))
-    error_message = "Give the name of a RuntimeClass, such as \"kata-qemu\"."
-  }
-}
-
-variable "scratch_disk_gb" {
-  description = "The most in GB that a container may write outside its volumes."
-  type        = number
-  default     = 20
-  nullable    = false
-
-  validation {
-    condition     = floor(var.scratch_disk_gb) == var.scratch_disk_gb && var.scratch_disk_gb >= 1 && var.scratch_disk_gb <= 65536
-    error_message = "Give a whole number from 1 to 65536."
-  }
-}
-
-variable "storage_class" {
-  description = "StorageClass of the volumes; empty: the cluster's default."
-  type        = string
-  default     = ""
-  nullable    = false
-}
-
-variable "tolerations" {
-  description = "Taints that workspaces tolerate, such as [{key = \"dedicated\", operator = \"Exists\"}]."
-  type        = list(object({ key = string, operator = optional(string, "Equal"), value = optional(string), effect = optional(string) }))
-  default     = []
-  nullable    = false
-}
-
-variable "use_kubeconfig" {
-  description = "Whether the provisioner uses ~/.kube/config; otherwise its pod's service account."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
-variable "wildcard_host" {
-  description = "Whether Coder has a wildcard host (CODER_WILDCARD_ACCESS_URL): the editor then gets an origin of its own."
+variable "allow_unproven_runtime" {
+  description = "Whether an agent may start where the isolation is not proven."
   type        = bool
   default     = false
   nullable    = false
 }
 
 locals {
-  agent_cpu       = try(tonumber(data.coder_parameter.agent_cpu[0].value), 1)
-  agent_memory_mb = try(tonumber(data.coder_parameter.agent_memory[0].value), 4096)
-  agent_mode      = try(data.coder_parameter.agent_mode[0].value, var.agent_modes[0])
+  images            = { for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") => image }
+  editors           = flatten([for image in var.ide_images : try(var.ide_kinds[image], ["code-server"]) if replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") == data.coder_parameter.executor_image.value])
+  ide               = try(data.coder_parameter.ide[0].value, local.editors[0], "none")
+  has_ide           = local.ide != "none"
+  executor_image    = data.coder_parameter.executor_image.value == "own" ? data.coder_parameter.own_image[0].value : local.images[data.coder_parameter.executor_image.value]
+  git_ref           = try(data.coder_parameter.git_ref[0].value, "")
+  more_repositories = jsonencode([for one in jsondecode(try(data.coder_parameter.more_repositories[0].value, "[]")) : { url = split("#", one)[0], branch = try(split("#", one)[1], "") }])
+  folder            = join("/", compact(["/workspace", try(regex("([^/:]+?)(?:\\.git)?/?$", data.coder_parameter.git_repository.value)[0], "")]))
+  ide_enabled       = try(tobool(data.coder_parameter.ide_enabled[0].value), false)
+  agent_mode        = try(data.coder_parameter.agent_mode[0].value, var.agent_modes[0])
+  has_nix           = can(regex("\\bnix\\b", local.executor_image))
+  nix_config        = try(data.coder_parameter.nix_config[0].value, "")
+  worker_cpu        = local.has_ide ? max(tonumber(data.coder_parameter.cpu.value), min(tonumber(data.coder_parameter.cpu.value) + 2, var.max_cpu)) : tonumber(data.coder_parameter.cpu.value)
+  worker_memory_mb  = data.coder_parameter.memory.value + (local.has_ide ? 2048 : 0)
+  agent_cpu         = try(tonumber(data.coder_parameter.agent_cpu[0].value), 1)
+  agent_memory_mb   = try(tonumber(data.coder_parameter.agent_memory[0].value), min(4096, var.max_memory_mb))
   bridge_environment = {
     OUTRIGGER_AGENT_DIR          = "/home/coder/.local/share/outrigger-agent"
     OUTRIGGER_AWAIT_WORKER       = "true"
@@ -502,15 +522,6 @@ locals {
     OUTRIGGER_WORKSPACE_AGENT_ID = coder_agent.main.id
     OUTRIGGER_WORKSPACE_ID       = data.coder_workspace.me.id
   }
-  editors        = flatten([for image in var.ide_images : try(var.ide_kinds[image], ["code-server"]) if replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") == data.coder_parameter.executor_image.value])
-  executor_image = data.coder_parameter.executor_image.value == "own" ? data.coder_parameter.own_image[0].value : local.images[data.coder_parameter.executor_image.value]
-  folder         = join("/", compact(["/workspace", try(regex("([^/:]+?)(?:\\.git)?/?$", data.coder_parameter.git_repository.value)[0], "")]))
-  git_ref        = try(data.coder_parameter.git_ref[0].value, "")
-  has_ide        = local.ide != "none"
-  has_nix        = can(regex("\\bnix\\b", local.executor_image))
-  ide            = try(data.coder_parameter.ide[0].value, local.editors[0], "none")
-  ide_enabled    = try(tobool(data.coder_parameter.ide_enabled[0].value), false)
-  images         = { for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") => image }
   labels = {
     "app.kubernetes.io/instance" = "coder-workspace-${data.coder_workspace.me.id}"
     "app.kubernetes.io/name"     = "coder-workspace"
@@ -522,25 +533,275 @@ locals {
     "com.coder.workspace.name"   = data.coder_workspace.me.name
     "outrigger/workspace-id"     = data.coder_workspace.me.id
   }
-  more_repositories = jsonencode([for url in jsondecode(try(data.coder_parameter.more_repositories[0].value, "[]")) : { url = url }])
-  namespace         = var.create_namespace ? kubernetes_namespace_v1.workspace[0].metadata[0].name : local.namespace_name
-  namespace_name    = replace(var.namespace, "{owner}", lower(data.coder_workspace_owner.me.name))
-  nix_config        = try(data.coder_parameter.nix_config[0].value, "")
-  worker_cpu        = local.has_ide ? max(tonumber(data.coder_parameter.cpu.value), min(tonumber(data.coder_parameter.cpu.value) + 2, var.max_cpu)) : tonumber(data.coder_parameter.cpu.value)
-  worker_memory_mb  = data.coder_parameter.memory.value + (local.has_ide ? 2048 : 0)
+  namespace_name = replace(var.namespace, "{owner}", lower(data.coder_workspace_owner.me.name))
+  namespace      = var.create_namespace ? kubernetes_namespace_v1.workspace[0].metadata[0].name : local.namespace_name
 }
 
-data "coder_external_auth" "git" {
-  count = var.external_auth_id == "" ? 0 : 1
+data "coder_workspace" "me" {}
 
-  id       = var.external_auth_id
-  optional = true
+data "coder_workspace_owner" "me" {}
+
+# The form, in its order. Every field is bounded by a variable above; some appear only where others make sense of them.
+data "coder_parameter" "executor_image" {
+  name         = "executor_image"
+  display_name = "Image"
+  description  = "The tools that you and the agent work with. Both containers of the workspace use it."
+  icon         = "/icon/container.svg"
+  type         = "string"
+  form_type    = "dropdown"
+  default      = replace(var.executor_images[0], "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
+  mutable      = true
+  order        = 1
+
+  dynamic "option" {
+    for_each = concat([for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")], length(var.allowed_images) > 0 ? ["own"] : [])
+    iterator = one
+
+    content {
+      name  = one.value == "own" ? "An image of your own" : one.value
+      value = one.value
+    }
+  }
+}
+
+data "coder_parameter" "own_image" {
+  count = data.coder_parameter.executor_image.value == "own" ? 1 : 0
+
+  name         = "own_image"
+  display_name = "Your image"
+  description  = "Any image with sh, git, base64 and curl or wget, made for any user id. It needs neither Node nor OpenCode."
+  icon         = "/icon/container.svg"
+  type         = "string"
+  form_type    = "input"
+  default      = ""
+  mutable      = true
+  order        = 2
+  styling      = "{\"placeholder\":\"registry.example.com/team/tools:1@sha256:…\"}"
+
+  validation {
+    error = "Begin with ${join(" or ", var.allowed_images)} and end with a digest, such as ${try(var.allowed_images[0], "")}tools:1@sha256:<64 hex digits>."
+    regex = "^(${join("|", [for prefix in var.allowed_images : replace(prefix, "/[.+]/", "\\$0")])})[A-Za-z0-9._/:-]*${var.allow_unpinned_images ? "(@sha256:[0-9a-f]{64})?" : "@sha256:[0-9a-f]{64}"}$"
+  }
+}
+
+data "coder_parameter" "git_repository" {
+  name         = "git_repository"
+  display_name = "Repository"
+  description  = "Cloned into /workspace at the first start. Leave it empty to begin with an empty folder."
+  icon         = "/icon/git.svg"
+  type         = "string"
+  form_type    = "input"
+  default      = ""
+  mutable      = true
+  order        = 3
+  styling      = "{\"placeholder\":\"https://git.example.com/team/project.git\"}"
+
+  validation {
+    error = "Give an https or ssh address without a user name, password or token in it, such as \"https://git.example.com/team/project.git\"."
+    regex = "^((https?://|ssh://git@)[^/@?#\\s]+/([^@?#\\s]+/)?|git@[^/:@?#\\s]+:([^@?#\\s]+/)?)[A-Za-z0-9_][A-Za-z0-9._-]*/?$|^$"
+  }
+}
+
+data "coder_parameter" "git_ref" {
+  count = data.coder_parameter.git_repository.value != "" ? 1 : 0
+
+  name         = "git_ref"
+  display_name = "Branch, tag or commit"
+  description  = "What to check out after the clone. Leave it empty for the repository's default branch."
+  icon         = "/icon/git.svg"
+  type         = "string"
+  form_type    = "input"
+  default      = ""
+  mutable      = true
+  order        = 4
+
+  validation {
+    error = "Give a branch, tag or commit: letters, digits and . _ / - only, such as \"release/2\"."
+    regex = "^([A-Za-z0-9_][A-Za-z0-9_./-]{0,199})?$"
+  }
+}
+
+data "coder_parameter" "cpu" {
+  name         = "cpu"
+  display_name = "CPU cores"
+  description  = "The most that your own container may use."
+  icon         = "/icon/memory.svg"
+  type         = "number"
+  form_type    = "slider"
+  default      = tostring(min(1, var.max_cpu))
+  mutable      = true
+  order        = 5
+
+  validation {
+    error = "Give a whole number from {min} to {max}, such as 1."
+    max   = var.max_cpu
+    min   = 1
+  }
+}
+
+data "coder_parameter" "memory" {
+  name         = "memory"
+  display_name = "Memory (MB)"
+  description  = "The most that your own container may use. The agent has memory of its own."
+  icon         = "/icon/memory.svg"
+  type         = "number"
+  form_type    = "input"
+  default      = tostring(min(2048, var.max_memory_mb))
+  mutable      = true
+  order        = 6
+
+  validation {
+    error = "Give a whole number from {min} to {max}, such as 2048."
+    max   = var.max_memory_mb
+    min   = 2048
+  }
+}
+
+data "coder_parameter" "disk" {
+  name         = "disk"
+  display_name = "Disk (GB)"
+  description  = "Room for the repository and what you and the agent build. A workspace keeps the size it was made with."
+  icon         = "/icon/database.svg"
+  type         = "number"
+  form_type    = "slider"
+  default      = tostring(min(10, var.max_disk_gb))
+  mutable      = false
+  order        = 7
+
+  validation {
+    error = "Give a whole number from {min} to {max}, such as 10."
+    max   = var.max_disk_gb
+    min   = 1
+  }
+}
+
+data "coder_parameter" "ide_enabled" {
+  count = contains([for image in var.ide_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")], data.coder_parameter.executor_image.value) ? 1 : 0
+
+  name         = "ide_enabled"
+  display_name = "Editor in the browser"
+  description  = "Start it with the workspace. Without it you still have terminals and SSH."
+  icon         = "/icon/code.svg"
+  type         = "bool"
+  form_type    = "switch"
+  default      = "true"
+  mutable      = true
+  order        = 8
+}
+
+data "coder_parameter" "ide" {
+  count = length(local.editors) > 1 ? 1 : 0
+
+  name         = "ide"
+  display_name = "Which editor"
+  description  = "The image holds several. Each is Visual Studio Code in the browser, on the same files."
+  icon         = "/icon/code.svg"
+  type         = "string"
+  form_type    = "dropdown"
+  default      = try(local.editors[0], "code-server")
+  mutable      = true
+  order        = 9
+
+  dynamic "option" {
+    for_each = local.editors
+    iterator = one
+
+    content {
+      name  = one.value == "openvscode-server" ? "openvscode-server (no release since February 2026)" : one.value
+      value = one.value
+    }
+  }
+}
+
+data "coder_parameter" "permission_profile" {
+  name         = "permission_profile"
+  display_name = "What the agent may do without asking"
+  description  = "read-only looks; ask also edits files of the repository and asks for everything else; trusted does all."
+  icon         = "/icon/lock.svg"
+  type         = "string"
+  form_type    = "radio"
+  default      = var.max_profile == "read-only" ? "read-only" : "ask"
+  mutable      = true
+  order        = 10
+
+  dynamic "option" {
+    for_each = slice(["read-only", "ask", "trusted"], 0, index(["read-only", "ask", "trusted"], var.max_profile) + 1)
+    iterator = one
+
+    content {
+      name  = one.value
+      value = one.value
+    }
+  }
+}
+
+data "coder_parameter" "model" {
+  count = length(var.allowed_models) > 1 ? 1 : 0
+
+  name         = "model"
+  display_name = "Model"
+  description  = "What the agent thinks with, unless a task names another."
+  icon         = "/icon/opencode.svg"
+  type         = "string"
+  form_type    = "dropdown"
+  default      = try(var.allowed_models[0], "")
+  mutable      = true
+  order        = 11
+
+  dynamic "option" {
+    for_each = var.allowed_models
+    iterator = one
+
+    content {
+      name  = one.value
+      value = one.value
+    }
+  }
+}
+
+data "coder_parameter" "agent_mode" {
+  count = length(var.agent_modes) > 1 ? 1 : 0
+
+  name         = "agent_mode"
+  display_name = "Where the agent runs"
+  description  = "sidecar keeps it away from your home folder and tokens; process shares your container with it."
+  icon         = "/icon/container.svg"
+  type         = "string"
+  form_type    = "radio"
+  default      = var.agent_modes[0]
+  mutable      = true
+  order        = 12
+
+  dynamic "option" {
+    for_each = var.agent_modes
+    iterator = one
+
+    content {
+      name  = one.value
+      value = one.value
+    }
+  }
+}
+
+data "coder_parameter" "nix_config" {
+  count = can(regex("\\bnix\\b", data.coder_parameter.executor_image.value)) ? 1 : 0
+
+  name         = "nix_config"
+  display_name = "workspace.nix"
+  description  = "Tools for you and the agent, as a Nix shell. It goes over a workspace.nix of the repository."
+  icon         = "/icon/nix.svg"
+  type         = "string"
+  form_type    = "textarea"
+  default      = ""
+  mutable      = true
+  order        = 13
+  styling      = "{\"placeholder\":\"{ pkgs ? import <nixpkgs> {} }: pkgs.mkShell { packages = [ pkgs.nodejs ]; }\"}"
 }
 
 data "coder_parameter" "advanced" {
   name         = "advanced"
   display_name = "More choices"
-  description  = "Show the size of the agent's container and further repositories."
+  description  = "Show the size of the agent's container, how much is cloned, and further repositories."
   icon         = "/icon/tools.svg"
   type         = "bool"
   form_type    = "switch"
@@ -578,213 +839,14 @@ data "coder_parameter" "agent_memory" {
   icon         = "/icon/memory.svg"
   type         = "number"
   form_type    = "input"
-  default      = tostring(min(4096, max(4096, var.max_memory_mb)))
+  default      = tostring(min(4096, var.max_memory_mb))
   mutable      = true
   order        = 16
 
   validation {
     error = "Give a whole number from {min} to {max}, such as 4096."
-    max   = max(4096, var.max_memory_mb)
-    min   = 1024
-  }
-}
-
-data "coder_parameter" "agent_mode" {
-  count = length(var.agent_modes) > 1 ? 1 : 0
-
-  name         = "agent_mode"
-  display_name = "Where the agent runs"
-  description  = "sidecar keeps it away from your home folder and tokens; process shares your container with it."
-  icon         = "/icon/container.svg"
-  type         = "string"
-  form_type    = "radio"
-  default      = var.agent_modes[0]
-  mutable      = true
-  order        = 12
-
-  dynamic "option" {
-    for_each = var.agent_modes
-    iterator = one
-
-    content {
-      name  = one.value
-      value = one.value
-    }
-  }
-}
-
-data "coder_parameter" "cpu" {
-  name         = "cpu"
-  display_name = "CPU cores"
-  description  = "The most that your own container may use."
-  icon         = "/icon/memory.svg"
-  type         = "number"
-  form_type    = "slider"
-  default      = tostring(min(1, var.max_cpu))
-  mutable      = true
-  order        = 5
-
-  validation {
-    error = "Give a whole number from {min} to {max}, such as 1."
-    max   = var.max_cpu
-    min   = 1
-  }
-}
-
-data "coder_parameter" "disk" {
-  name         = "disk"
-  display_name = "Disk (GB)"
-  description  = "Room for the repository and what you and the agent build. A workspace keeps the size it was made with."
-  icon         = "/icon/database.svg"
-  type         = "number"
-  form_type    = "slider"
-  default      = tostring(min(10, var.max_disk_gb))
-  mutable      = false
-  order        = 7
-
-  validation {
-    error = "Give a whole number from {min} to {max}, such as 10."
-    max   = var.max_disk_gb
-    min   = 1
-  }
-}
-
-data "coder_parameter" "executor_image" {
-  name         = "executor_image"
-  display_name = "Image"
-  description  = "The tools that you and the agent work with. Both containers of the workspace use it."
-  icon         = "/icon/container.svg"
-  type         = "string"
-  form_type    = "dropdown"
-  default      = replace(var.executor_images[0], "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
-  mutable      = true
-  order        = 1
-
-  dynamic "option" {
-    for_each = concat([for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")], length(var.allowed_images) > 0 ? ["own"] : [])
-    iterator = one
-
-    content {
-      name  = one.value == "own" ? "An image of your own" : one.value
-      value = one.value
-    }
-  }
-}
-
-data "coder_parameter" "git_ref" {
-  count = data.coder_parameter.git_repository.value != "" ? 1 : 0
-
-  name         = "git_ref"
-  display_name = "Branch, tag or commit"
-  description  = "What to check out after the clone. Leave it empty for the repository's default branch."
-  icon         = "/icon/git.svg"
-  type         = "string"
-  form_type    = "input"
-  default      = ""
-  mutable      = true
-  order        = 4
-
-  validation {
-    error = "Give a branch, tag or commit: letters, digits and . _ / - only, such as \"release/2\"."
-    regex = "^([A-Za-z0-9_][A-Za-z0-9_./-]{0,199})?$"
-  }
-}
-
-data "coder_parameter" "git_repository" {
-  name         = "git_repository"
-  display_name = "Repository"
-  description  = "Cloned into /workspace at the first start. Leave it empty to begin with an empty folder."
-  icon         = "/icon/git.svg"
-  type         = "string"
-  form_type    = "input"
-  default      = ""
-  mutable      = true
-  order        = 3
-  styling      = "{\"placeholder\":\"https://git.example.com/team/project.git\"}"
-
-  validation {
-    error = "Give an https or ssh address without a user name, password or token in it, such as \"https://git.example.com/team/project.git\"."
-    regex = "^((https?://|ssh://git@)[^/@?#\\s]+/([^@?#\\s]+/)?|git@[^/:@?#\\s]+:([^@?#\\s]+/)?)[A-Za-z0-9_][A-Za-z0-9._-]*/?$|^$"
-  }
-}
-
-data "coder_parameter" "ide" {
-  count = length(local.editors) > 1 ? 1 : 0
-
-  name         = "ide"
-  display_name = "Which editor"
-  description  = "The image holds several. Each is Visual Studio Code in the browser, on the same files."
-  icon         = "/icon/code.svg"
-  type         = "string"
-  form_type    = "dropdown"
-  default      = try(local.editors[0], "code-server")
-  mutable      = true
-  order        = 9
-
-  dynamic "option" {
-    for_each = local.editors
-    iterator = one
-
-    content {
-      name  = one.value == "openvscode-server" ? "openvscode-server (no release since February 2026)" : one.value
-      value = one.value
-    }
-  }
-}
-
-data "coder_parameter" "ide_enabled" {
-  count = contains([for image in var.ide_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")], data.coder_parameter.executor_image.value) ? 1 : 0
-
-  name         = "ide_enabled"
-  display_name = "Editor in the browser"
-  description  = "Start it with the workspace. Without it you still have terminals and SSH."
-  icon         = "/icon/code.svg"
-  type         = "bool"
-  form_type    = "switch"
-  default      = "true"
-  mutable      = true
-  order        = 8
-}
-
-data "coder_parameter" "memory" {
-  name         = "memory"
-  display_name = "Memory (MB)"
-  description  = "The most that your own container may use. The agent has memory of its own."
-  icon         = "/icon/memory.svg"
-  type         = "number"
-  form_type    = "input"
-  default      = tostring(min(2048, var.max_memory_mb))
-  mutable      = true
-  order        = 6
-
-  validation {
-    error = "Give a whole number from {min} to {max}, such as 2048."
     max   = var.max_memory_mb
-    min   = 2048
-  }
-}
-
-data "coder_parameter" "model" {
-  count = length(var.allowed_models) > 1 ? 1 : 0
-
-  name         = "model"
-  display_name = "Model"
-  description  = "What the agent thinks with, unless a task names another."
-  icon         = "/icon/opencode.svg"
-  type         = "string"
-  form_type    = "dropdown"
-  default      = try(var.allowed_models[0], "")
-  mutable      = true
-  order        = 11
-
-  dynamic "option" {
-    for_each = var.allowed_models
-    iterator = one
-
-    content {
-      name  = one.value
-      value = one.value
-    }
+    min   = min(1024, var.max_memory_mb)
   }
 }
 
@@ -793,7 +855,7 @@ data "coder_parameter" "more_repositories" {
 
   name         = "more_repositories"
   display_name = "More repositories"
-  description  = "Cloned beside the first one, each into a folder of its own."
+  description  = "Cloned beside the first one, each into a folder of its own; #branch after one names its branch."
   icon         = "/icon/git.svg"
   type         = "list(string)"
   form_type    = "tag-select"
@@ -802,93 +864,41 @@ data "coder_parameter" "more_repositories" {
   order        = 17
 }
 
-data "coder_parameter" "nix_config" {
-  count = can(regex("\\bnix\\b", data.coder_parameter.executor_image.value)) ? 1 : 0
+data "coder_parameter" "git_depth" {
+  count = tobool(data.coder_parameter.advanced.value) && data.coder_parameter.git_repository.value != "" ? 1 : 0
 
-  name         = "nix_config"
-  display_name = "workspace.nix"
-  description  = "Tools for you and the agent, as a Nix shell. It goes over a workspace.nix of the repository."
-  icon         = "/icon/nix.svg"
-  type         = "string"
-  form_type    = "textarea"
-  default      = ""
-  mutable      = true
-  order        = 13
-  styling      = "{\"placeholder\":\"{ pkgs ? import <nixpkgs> {} }: pkgs.mkShell { packages = [ pkgs.nodejs ]; }\"}"
-}
-
-data "coder_parameter" "own_image" {
-  count = data.coder_parameter.executor_image.value == "own" ? 1 : 0
-
-  name         = "own_image"
-  display_name = "Your image"
-  description  = "Any image with sh, git, base64 and curl or wget, made for any user id. It needs neither Node nor OpenCode."
-  icon         = "/icon/container.svg"
-  type         = "string"
+  name         = "git_depth"
+  display_name = "History"
+  description  = "How many commits are cloned at most; 0 is all of them. More can be fetched later."
+  icon         = "/icon/git.svg"
+  type         = "number"
   form_type    = "input"
-  default      = ""
+  default      = "1"
   mutable      = true
-  order        = 2
-  styling      = "{\"placeholder\":\"registry.example.com/team/tools:1@sha256:…\"}"
+  order        = 18
 
   validation {
-    error = "Begin with ${join(" or ", var.allowed_images)} and end with a digest, such as ${try(var.allowed_images[0], "")}tools:1@sha256:<64 hex digits>."
-    regex = "^(${join("|", [for prefix in var.allowed_images : replace(prefix, "/[.+]/", "\\$0")])})[A-Za-z0-9._/:-]*${var.allow_unpinned_images ? "(@sha256:[0-9a-f]{64})?" : "@sha256:[0-9a-f]{64}"}$"
+    error = "Give a whole number from {min} to {max}, such as 50; 0 is all."
+    max   = 1000000
+    min   = 0
   }
 }
 
-data "coder_parameter" "permission_profile" {
-  name         = "permission_profile"
-  display_name = "What the agent may do without asking"
-  description  = "read-only looks; ask also edits files of the repository and asks for everything else; trusted does all."
-  icon         = "/icon/lock.svg"
-  type         = "string"
-  form_type    = "radio"
-  default      = var.max_profile == "read-only" ? "read-only" : "ask"
+data "coder_parameter" "git_submodules" {
+  count = tobool(data.coder_parameter.advanced.value) && data.coder_parameter.git_repository.value != "" ? 1 : 0
+
+  name         = "git_submodules"
+  display_name = "Submodules"
+  description  = "Clone the submodules of the repositories too."
+  icon         = "/icon/git.svg"
+  type         = "bool"
+  form_type    = "switch"
+  default      = "false"
   mutable      = true
-  order        = 10
-
-  dynamic "option" {
-    for_each = slice(["read-only", "ask", "trusted"], 0, index(["read-only", "ask", "trusted"], var.max_profile) + 1)
-    iterator = one
-
-    content {
-      name  = one.value
-      value = one.value
-    }
-  }
+  order        = 19
 }
 
-data "coder_workspace" "me" {}
-
-data "coder_workspace_owner" "me" {}
-
-data "coder_workspace_preset" "full-stack" {
-  name        = "full-stack"
-  description = "Front end, back end and their tests side by side."
-  icon        = "/icon/code.svg"
-  default     = false
-  parameters = {
-    cpu            = tostring(min(2, var.max_cpu))
-    disk           = tostring(min(20, var.max_disk_gb))
-    executor_image = replace(lookup(var.preset_images, "full-stack", var.executor_images[0]), "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
-    memory         = tostring(min(4096, var.max_memory_mb))
-  }
-}
-
-data "coder_workspace_preset" "nix" {
-  name        = "nix"
-  description = "Tools from a workspace.nix of the repository."
-  icon        = "/icon/nix.svg"
-  default     = false
-  parameters = {
-    cpu            = tostring(min(2, var.max_cpu))
-    disk           = tostring(min(20, var.max_disk_gb))
-    executor_image = replace(lookup(var.preset_images, "nix", var.executor_images[0]), "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
-    memory         = tostring(min(4096, var.max_memory_mb))
-  }
-}
-
+# Each fills in an image and sizes. Coder applies the default one unasked.
 data "coder_workspace_preset" "node" {
   name        = "node"
   description = "Node.js: services, command lines, front ends."
@@ -928,33 +938,70 @@ data "coder_workspace_preset" "rust" {
   }
 }
 
-resource "coder_agent" "main" {
-  api_key_scope = local.agent_mode == "process" ? "no_user_data" : "all"
-  arch          = var.arch
-  dir           = "/home/coder"
-  env = {
-    GIT_AUTHOR_EMAIL    = data.coder_workspace_owner.me.email
-    GIT_AUTHOR_NAME     = coalesce(data.coder_workspace_owner.me.full_name, data.coder_workspace_owner.me.name)
-    GIT_COMMITTER_EMAIL = data.coder_workspace_owner.me.email
-    GIT_COMMITTER_NAME  = coalesce(data.coder_workspace_owner.me.full_name, data.coder_workspace_owner.me.name)
-    GIT_CONFIG_COUNT    = "6"
-    GIT_CONFIG_KEY_0    = "core.fsmonitor"
-    GIT_CONFIG_KEY_1    = "core.hooksPath"
-    GIT_CONFIG_KEY_2    = "protocol.ext.allow"
-    GIT_CONFIG_KEY_3    = "core.pager"
-    GIT_CONFIG_KEY_4    = "gpg.program"
-    GIT_CONFIG_KEY_5    = "credential.helper"
-    GIT_CONFIG_VALUE_0  = "false"
-    GIT_CONFIG_VALUE_1  = "/dev/null"
-    GIT_CONFIG_VALUE_2  = "never"
-    GIT_CONFIG_VALUE_3  = "less"
-    GIT_CONFIG_VALUE_4  = "gpg"
-    GIT_CONFIG_VALUE_5  = ""
-    PATH                = "/tools:$PATH"
-    WORKSPACE_DIR       = "/workspace"
-    WORKSPACE_FOLDER    = local.folder
+data "coder_workspace_preset" "full-stack" {
+  name        = "full-stack"
+  description = "Front end, back end and their tests side by side."
+  icon        = "/icon/code.svg"
+  default     = false
+  parameters = {
+    cpu            = tostring(min(2, var.max_cpu))
+    disk           = tostring(min(20, var.max_disk_gb))
+    executor_image = replace(lookup(var.preset_images, "full-stack", var.executor_images[0]), "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
+    memory         = tostring(min(4096, var.max_memory_mb))
   }
-  os             = "linux"
+}
+
+data "coder_workspace_preset" "nix" {
+  name        = "nix"
+  description = "Tools from a workspace.nix of the repository."
+  icon        = "/icon/nix.svg"
+  default     = false
+  parameters = {
+    cpu            = tostring(min(2, var.max_cpu))
+    disk           = tostring(min(20, var.max_disk_gb))
+    executor_image = replace(lookup(var.preset_images, "nix", var.executor_images[0]), "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "")
+    memory         = tostring(min(4096, var.max_memory_mb))
+  }
+}
+
+data "coder_external_auth" "git" {
+  count = var.external_auth_id == "" ? 0 : 1
+
+  id       = var.external_auth_id
+  optional = true
+}
+
+# Coder's own agent, in the worker. Git takes nothing from a repository's configuration that would run a program, since the
+# coding agent writes there; for the same reason it starts in the home folder and not in the repository.
+resource "coder_agent" "main" {
+  os   = "linux"
+  arch = var.arch
+  dir  = "/home/coder"
+  env = {
+    GIT_AUTHOR_EMAIL       = data.coder_workspace_owner.me.email
+    GIT_AUTHOR_NAME        = coalesce(data.coder_workspace_owner.me.full_name, data.coder_workspace_owner.me.name)
+    GIT_COMMITTER_EMAIL    = data.coder_workspace_owner.me.email
+    GIT_COMMITTER_NAME     = coalesce(data.coder_workspace_owner.me.full_name, data.coder_workspace_owner.me.name)
+    GIT_CONFIG_COUNT       = "6"
+    GIT_CONFIG_KEY_0       = "core.fsmonitor"
+    GIT_CONFIG_KEY_1       = "core.hooksPath"
+    GIT_CONFIG_KEY_2       = "protocol.ext.allow"
+    GIT_CONFIG_KEY_3       = "core.pager"
+    GIT_CONFIG_KEY_4       = "gpg.program"
+    GIT_CONFIG_KEY_5       = "credential.helper"
+    GIT_CONFIG_VALUE_0     = "false"
+    GIT_CONFIG_VALUE_1     = "/dev/null"
+    GIT_CONFIG_VALUE_2     = "never"
+    GIT_CONFIG_VALUE_3     = "less"
+    GIT_CONFIG_VALUE_4     = "gpg"
+    GIT_CONFIG_VALUE_5     = ""
+    GIT_DEPTH              = try(data.coder_parameter.git_depth[0].value, "1")
+    GIT_RECURSE_SUBMODULES = try(data.coder_parameter.git_submodules[0].value, "false")
+    PATH                   = "/tools:$PATH"
+    WORKSPACE_DIR          = "/workspace"
+    WORKSPACE_FOLDER       = local.folder
+  }
+  api_key_scope  = local.agent_mode == "process" ? "no_user_data" : "all"
   startup_script = <<-EOT
     #!/bin/sh
     # Gives an empty home the files that the image gives new users, once, and lets terminals begin in the repository.
@@ -972,84 +1019,86 @@ resource "coder_agent" "main" {
     display_name = "CPU"
     interval     = 10
     key          = "0_cpu_usage"
-    script       = "coder stat cpu"
     timeout      = 5
+    script       = "coder stat cpu"
   }
 
   metadata {
     display_name = "Memory"
     interval     = 10
     key          = "1_ram_usage"
-    script       = "coder stat mem"
     timeout      = 5
+    script       = "coder stat mem"
   }
 
   metadata {
     display_name = "Agent"
     interval     = 10
     key          = "2_agent"
-    script       = "cat \"$HOME/.local/state/outrigger/facts/agent\" 2>/dev/null || echo \"-\""
     timeout      = 5
+    script       = "cat \"$HOME/.local/state/outrigger/facts/agent\" 2>/dev/null || echo \"-\""
   }
 
   metadata {
     display_name = "Git"
     interval     = 10
     key          = "3_git"
-    script       = "cat \"$HOME/.local/state/outrigger/facts/git\" 2>/dev/null || echo \"-\""
     timeout      = 5
+    script       = "cat \"$HOME/.local/state/outrigger/facts/git\" 2>/dev/null || echo \"-\""
   }
 
   metadata {
     display_name = "Home"
     interval     = 60
     key          = "4_home_disk"
-    script       = "coder stat disk --path /home/coder"
     timeout      = 5
+    script       = "coder stat disk --path /home/coder"
   }
 
   metadata {
     display_name = "Workspace"
     interval     = 60
     key          = "5_workspace_disk"
-    script       = "coder stat disk --path /workspace"
     timeout      = 5
+    script       = "coder stat disk --path /workspace"
   }
 
   metadata {
     display_name = "Kernel"
     interval     = 600
     key          = "kernel"
-    script       = "/tools/runtime-proof kernel"
     timeout      = 5
+    script       = "/tools/runtime-proof kernel"
   }
 
   metadata {
     display_name = "Isolation"
     interval     = 600
     key          = "hypervisor"
-    script       = "/tools/runtime-proof hypervisor"
     timeout      = 5
+    script       = "/tools/runtime-proof hypervisor"
   }
 
   metadata {
     display_name = "Isolation proven"
     interval     = 600
     key          = "verified_at"
-    script       = "/tools/runtime-proof verified_at"
     timeout      = 5
+    script       = "/tools/runtime-proof verified_at"
   }
 }
 
+# The path is a capability: Coder adds it on its side, and whoever else reaches the port gets nothing without it. It is
+# made of the agent's token, so it changes with each build and the coding agent's container cannot make it.
 resource "coder_app" "ide" {
   count = local.has_ide ? 1 : 0
 
   display_name = local.ide
+  slug         = "ide"
   icon         = "/icon/code.svg"
   agent_id     = coder_agent.main.id
   order        = 1
   share        = "owner"
-  slug         = "ide"
   subdomain    = var.wildcard_host
   url          = "http://127.0.0.1:${var.ide_port}/${sha256("ide:${coder_agent.main.token}")}/?folder=${local.folder}&follow=task"
 
@@ -1060,98 +1109,35 @@ resource "coder_app" "ide" {
   }
 }
 
+# A terminal that joins the session of the running task.
 resource "coder_app" "opencode" {
   display_name = "OpenCode"
-  icon         = "/icon/opencode.svg"
-  agent_id     = coder_agent.main.id
-  command      = "/tools/enter /tools/attach"
-  order        = 2
   slug         = "opencode"
+  icon         = "/icon/opencode.svg"
+  command      = "/tools/enter /tools/attach"
+  agent_id     = coder_agent.main.id
+  order        = 2
 }
 
-resource "coder_env" "bridge" {
-  for_each = { for name, value in local.bridge_environment : name => value if local.agent_mode == "process" }
-
-  name     = each.key
-  agent_id = coder_agent.main.id
-  value    = each.value
+# A link to the page of this workspace in Outrigger, where people sign in with Coder.
+resource "coder_app" "outrigger" {
+  display_name = "Outrigger"
+  slug         = "outrigger"
+  icon         = "/icon/widgets.svg"
+  agent_id     = coder_agent.main.id
+  external     = true
+  order        = 3
+  url          = "${var.outrigger_url}/workspace/${data.coder_workspace.me.id}"
 }
 
-resource "coder_env" "bridge-proof" {
-  count = local.agent_mode == "process" ? data.coder_workspace.me.start_count : 0
-
-  name     = "OUTRIGGER_PROOF"
-  agent_id = coder_agent.main.id
-  value    = "${split("_", var.outrigger_secret)[1]}.${sha256("${var.outrigger_secret}:${sha256("${var.outrigger_secret}:${data.coder_workspace.me.id}:${data.coder_workspace_owner.me.id}:${coder_agent.main.id}")}")}"
-}
-
-resource "coder_metadata" "secret" {
-  count = data.coder_workspace.me.start_count
-
-  hide        = true
-  resource_id = kubernetes_secret_v1.workspace[0].id
-}
-
-resource "coder_metadata" "worker" {
-  count = data.coder_workspace.me.start_count
-
-  resource_id = kubernetes_deployment_v1.workspace[0].id
-
-  item {
-    key   = "image"
-    value = local.executor_image
-  }
-
-  item {
-    key   = "cpu"
-    value = "${local.worker_cpu} cores"
-  }
-
-  item {
-    key   = "memory"
-    value = "${local.worker_memory_mb} MB"
-  }
-
-  item {
-    key   = "disk"
-    value = "${data.coder_parameter.disk.value} GB"
-  }
-
-  item {
-    key   = "isolation"
-    value = "runtime class ${var.runtime_class}; see \"Isolation\" for the proof"
-  }
-
-  item {
-    key   = "permission_profile"
-    value = data.coder_parameter.permission_profile.value
-  }
-}
-
-resource "coder_script" "bridge" {
-  count = local.agent_mode == "process" ? data.coder_workspace.me.start_count : 0
-
-  display_name       = "Agent"
-  icon               = "/icon/opencode.svg"
-  agent_id           = coder_agent.main.id
-  run_on_start       = true
-  script             = <<-EOT
-    #!/bin/sh
-    cd / || exit 1
-    log="$HOME/.local/state/outrigger/bridge.log"
-    mkdir -p "$(dirname "$log")"
-    export BUN_BE_BUN=1
-    setsid sh -c 'until "$@"; do sleep 5; done' bridge /tools/enter sh -c '/tools/runtime-proof check && exec "$0" "$@"' /tools/opencode /tools/bridge.js >"$log" 2>&1 </dev/null &
-    echo "bridge: started; it writes to $log"
-  EOT
-  start_blocks_login = false
-}
-
+# modules/workspace/clone.sh, without its comments. What people typed arrives as base64, so nothing of it is a command.
 resource "coder_script" "clone" {
   display_name       = "Clone repository"
   icon               = "/icon/git.svg"
   agent_id           = coder_agent.main.id
   run_on_start       = true
+  start_blocks_login = false
+  timeout            = 900
   script             = <<-EOT
     #!/bin/sh
     REPOSITORY_BASE64='${base64encode(data.coder_parameter.git_repository.value)}'
@@ -1386,40 +1372,9 @@ resource "coder_script" "clone" {
     fi
     exit "$failed"
   EOT
-  start_blocks_login = false
-  timeout            = 900
 }
 
-resource "coder_script" "helper" {
-  display_name       = "Editor and status"
-  icon               = "/icon/code.svg"
-  agent_id           = coder_agent.main.id
-  run_on_start       = true
-  script             = <<-EOT
-    #!/bin/sh
-    cd / || exit 1
-    log="$HOME/.local/state/outrigger/helper.log"
-    mkdir -p "$(dirname "$log")"
-    export BUN_BE_BUN=1
-    setsid sh -c 'until "$@"; do sleep 5; done' helper /tools/enter /tools/opencode /tools/helper.js serve >"$log" 2>&1 </dev/null &
-    echo "helper: started; it writes to $log"
-  EOT
-  start_blocks_login = false
-}
-
-resource "coder_script" "helper-stop" {
-  display_name = "Close the editor"
-  icon         = "/icon/code.svg"
-  agent_id     = coder_agent.main.id
-  run_on_stop  = true
-  script       = <<-EOT
-    #!/bin/sh
-    cd / || exit 1
-    BUN_BE_BUN=1 exec /tools/enter /tools/opencode /tools/helper.js stop
-  EOT
-  timeout      = 60
-}
-
+# modules/workspace/nix.sh, without its comments.
 resource "coder_script" "nix" {
   count = local.has_nix ? 1 : 0
 
@@ -1427,6 +1382,8 @@ resource "coder_script" "nix" {
   icon               = "/icon/nix.svg"
   agent_id           = coder_agent.main.id
   run_on_start       = true
+  start_blocks_login = false
+  timeout            = 3600
   script             = <<-EOT
     #!/bin/sh
     NIX_CONFIG_BASE64='${base64encode(local.nix_config)}'
@@ -1576,10 +1533,292 @@ resource "coder_script" "nix" {
     tell_shells
     say "the environment of $origin is in force in every new shell."
   EOT
-  start_blocks_login = false
-  timeout            = 3600
 }
 
+# Runs the editor on a socket, guards its port, and tells Coder what the agent does. OpenCode's runtime runs it.
+resource "coder_script" "helper" {
+  display_name       = "Editor and status"
+  icon               = "/icon/code.svg"
+  agent_id           = coder_agent.main.id
+  run_on_start       = true
+  start_blocks_login = false
+  script             = <<-EOT
+    #!/bin/sh
+    cd / || exit 1
+    log="$HOME/.local/state/outrigger/helper.log"
+    mkdir -p "$(dirname "$log")"
+    export BUN_BE_BUN=1
+    setsid sh -c 'until "$@"; do sleep 5; done' helper /tools/enter /tools/opencode /tools/helper.js serve >"$log" 2>&1 </dev/null &
+    echo "helper: started; it writes to $log"
+  EOT
+}
+
+resource "coder_script" "helper-stop" {
+  display_name = "Close the editor"
+  icon         = "/icon/code.svg"
+  agent_id     = coder_agent.main.id
+  run_on_stop  = true
+  timeout      = 60
+  script       = <<-EOT
+    #!/bin/sh
+    cd / || exit 1
+    BUN_BE_BUN=1 exec /tools/enter /tools/opencode /tools/helper.js stop
+  EOT
+}
+
+# Only with agent_mode = "process": the bridge beside the person, in the worker.
+resource "coder_script" "bridge" {
+  count = local.agent_mode == "process" ? data.coder_workspace.me.start_count : 0
+
+  display_name       = "Agent"
+  icon               = "/icon/opencode.svg"
+  agent_id           = coder_agent.main.id
+  run_on_start       = true
+  start_blocks_login = false
+  script             = <<-EOT
+    #!/bin/sh
+    cd / || exit 1
+    log="$HOME/.local/state/outrigger/bridge.log"
+    mkdir -p "$(dirname "$log")"
+    export BUN_BE_BUN=1
+    setsid sh -c 'until "$@"; do sleep 5; done' bridge /tools/enter sh -c '/tools/runtime-proof check && exec "$0" "$@"' /tools/opencode /tools/bridge.js >"$log" 2>&1 </dev/null &
+    echo "bridge: started; it writes to $log"
+  EOT
+}
+
+resource "coder_env" "bridge" {
+  for_each = { for name, value in local.bridge_environment : name => value if local.agent_mode == "process" }
+
+  name     = each.key
+  agent_id = coder_agent.main.id
+  value    = each.value
+}
+
+# What the service knows this build by, as in the sidecar: a hash over the secret of this version and the ids of
+# workspace, owner and build. The secret itself reaches no container.
+resource "coder_env" "bridge-proof" {
+  count = local.agent_mode == "process" ? data.coder_workspace.me.start_count : 0
+
+  name     = "OUTRIGGER_PROOF"
+  agent_id = coder_agent.main.id
+  value    = "${split("_", var.outrigger_secret)[1]}.${sha256("${var.outrigger_secret}:${sha256("${var.outrigger_secret}:${data.coder_workspace.me.id}:${data.coder_workspace_owner.me.id}:${coder_agent.main.id}")}")}"
+}
+
+# Only where the admin wants one for each workspace. It holds the claims, so it stays while the workspace is stopped.
+resource "kubernetes_namespace_v1" "workspace" {
+  count = var.create_namespace ? 1 : 0
+
+  metadata {
+    name   = "${local.namespace_name}-${substr(replace(data.coder_workspace.me.id, "-", ""), 0, 12)}"
+    labels = merge(local.labels, { "pod-security.kubernetes.io/enforce" = "restricted" })
+  }
+
+  timeouts {
+    delete = "10m"
+  }
+
+  lifecycle {
+    ignore_changes = all
+  }
+}
+
+resource "kubernetes_resource_quota_v1" "workspace" {
+  count = length(var.quota) > 0 ? 1 : 0
+
+  metadata {
+    name      = "coder-${data.coder_workspace.me.id}"
+    labels    = local.labels
+    namespace = local.namespace
+  }
+
+  spec {
+    hard = var.quota
+  }
+}
+
+# Kept until the workspace is deleted, whatever a later version of this template says.
+resource "kubernetes_persistent_volume_claim_v1" "home" {
+  wait_until_bound = false
+
+  metadata {
+    name = "coder-${data.coder_workspace.me.id}-home"
+    annotations = {
+      "com.coder.user.email" = data.coder_workspace_owner.me.email
+    }
+    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "home" })
+    namespace = local.namespace
+  }
+
+  spec {
+    access_modes       = ["ReadWriteOnce"]
+    storage_class_name = var.storage_class == "" ? null : var.storage_class
+
+    resources {
+      requests = {
+        storage = "${var.home_disk_gb}Gi"
+      }
+    }
+  }
+
+  lifecycle {
+    ignore_changes = all
+  }
+}
+
+resource "kubernetes_persistent_volume_claim_v1" "workspace" {
+  wait_until_bound = false
+
+  metadata {
+    name = "coder-${data.coder_workspace.me.id}-workspace"
+    annotations = {
+      "com.coder.user.email" = data.coder_workspace_owner.me.email
+    }
+    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "workspace" })
+    namespace = local.namespace
+  }
+
+  spec {
+    access_modes       = ["ReadWriteOnce"]
+    storage_class_name = var.storage_class == "" ? null : var.storage_class
+
+    resources {
+      requests = {
+        storage = "${data.coder_parameter.disk.value}Gi"
+      }
+    }
+  }
+
+  lifecycle {
+    ignore_changes = all
+  }
+}
+
+resource "kubernetes_persistent_volume_claim_v1" "agent" {
+  wait_until_bound = false
+
+  metadata {
+    name = "coder-${data.coder_workspace.me.id}-agent"
+    annotations = {
+      "com.coder.user.email" = data.coder_workspace_owner.me.email
+    }
+    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "agent" })
+    namespace = local.namespace
+  }
+
+  spec {
+    access_modes       = ["ReadWriteOnce"]
+    storage_class_name = var.storage_class == "" ? null : var.storage_class
+
+    resources {
+      requests = {
+        storage = "${var.home_disk_gb}Gi"
+      }
+    }
+  }
+
+  lifecycle {
+    ignore_changes = all
+  }
+}
+
+# Made anew by each build, as the token is. Worker and agent each get their own keys of it, and no more.
+resource "kubernetes_secret_v1" "workspace" {
+  count = data.coder_workspace.me.start_count
+
+  data = {
+    CODER_AGENT_TOKEN     = coder_agent.main.token
+    OUTRIGGER_HARNESS_KEY = sha256("harness:${coder_agent.main.token}")
+    OUTRIGGER_PROOF       = "${split("_", var.outrigger_secret)[1]}.${sha256("${var.outrigger_secret}:${sha256("${var.outrigger_secret}:${data.coder_workspace.me.id}:${data.coder_workspace_owner.me.id}:${coder_agent.main.id}")}")}"
+  }
+
+  metadata {
+    name      = "coder-${data.coder_workspace.me.id}"
+    labels    = local.labels
+    namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
+  }
+}
+
+# No way in, and out only to names and to what the admin allows, never to the cloud's metadata. It stays while the
+# workspace is stopped, because a pod outlives its Deployment by the time it takes to end.
+resource "kubernetes_network_policy_v1" "workspace" {
+  metadata {
+    name      = "coder-${data.coder_workspace.me.id}"
+    labels    = local.labels
+    namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
+  }
+
+  spec {
+    policy_types = ["Ingress", "Egress"]
+
+    egress {
+      ports {
+        port     = "53"
+        protocol = "UDP"
+      }
+
+      ports {
+        port     = "53"
+        protocol = "TCP"
+      }
+
+      to {
+        namespace_selector {
+          match_labels = {
+            "kubernetes.io/metadata.name" = var.dns_namespace
+          }
+        }
+      }
+
+      dynamic "to" {
+        for_each = var.dns_cidrs
+
+        content {
+          ip_block {
+            cidr   = to.value
+            except = lookup({ "0.0.0.0/0" = ["169.254.0.0/16"], "::/0" = ["fd00:ec2::254/128"] }, to.value, [])
+          }
+        }
+      }
+    }
+
+    dynamic "egress" {
+      for_each = length(var.egress_cidrs) > 0 ? [1] : []
+
+      content {
+        dynamic "ports" {
+          for_each = var.egress_ports
+
+          content {
+            port     = tostring(ports.value)
+            protocol = "TCP"
+          }
+        }
+
+        dynamic "to" {
+          for_each = var.egress_cidrs
+
+          content {
+            ip_block {
+              cidr   = to.value
+              except = lookup({ "0.0.0.0/0" = ["169.254.0.0/16"], "::/0" = ["fd00:ec2::254/128"] }, to.value, [])
+            }
+          }
+        }
+      }
+    }
+
+    pod_selector {
+      match_labels = {
+        "app.kubernetes.io/name" = "coder-workspace"
+        "com.coder.workspace.id" = data.coder_workspace.me.id
+      }
+    }
+  }
+}
+
+# One pod, replaced and never doubled. opencode-init fills /tools and ends; worker is the person's, with Coder's agent
+# and the home folder; opencode is the agent's, in the same image but without home, token or a root it can write.
+# Not waited for: a refused pod would hold the build for minutes, while Coder shows at once that it does not connect.
 resource "kubernetes_deployment_v1" "workspace" {
   count = data.coder_workspace.me.start_count
 
@@ -1619,23 +1858,110 @@ resource "kubernetes_deployment_v1" "workspace" {
       }
 
       spec {
+        hostname                         = lower(data.coder_workspace.me.name)
         automount_service_account_token  = false
         enable_service_links             = false
         host_ipc                         = false
         host_network                     = false
         host_pid                         = false
-        hostname                         = lower(data.coder_workspace.me.name)
         node_selector                    = merge({ "kubernetes.io/arch" = var.arch }, var.node_selector)
         runtime_class_name               = var.runtime_class
         share_process_namespace          = false
         termination_grace_period_seconds = 300
 
+        init_container {
+          name              = "opencode-init"
+          image             = var.opencode_image
+          command           = ["/opt/outrigger/init.sh"]
+          working_dir       = "/"
+          image_pull_policy = "IfNotPresent"
+
+          env {
+            name  = "TOOLS_DIR"
+            value = "/tools"
+          }
+
+          env {
+            name  = "WORKSPACE_DIR"
+            value = "/workspace"
+          }
+
+          env {
+            name  = "OUTRIGGER_CUSTOM_CA_BASE64"
+            value = base64encode(var.custom_ca)
+          }
+
+          resources {
+            limits = {
+              cpu               = "1"
+              ephemeral-storage = "${var.scratch_disk_gb}Gi"
+              memory            = "256Mi"
+            }
+            requests = {
+              cpu    = "0.1"
+              memory = "64Mi"
+            }
+          }
+
+          security_context {
+            allow_privilege_escalation = false
+            privileged                 = false
+            read_only_root_filesystem  = true
+            run_as_group               = "0"
+            run_as_non_root            = true
+            run_as_user                = "1000"
+
+            capabilities {
+              drop = ["ALL"]
+            }
+
+            seccomp_profile {
+              type = "RuntimeDefault"
+            }
+          }
+
+          volume_mount {
+            name       = "tools"
+            mount_path = "/tools"
+          }
+
+          volume_mount {
+            name       = "custom-ca"
+            mount_path = "/etc/ssl/certs/custom-ca"
+          }
+
+          volume_mount {
+            name       = "home"
+            mount_path = "/home/coder"
+          }
+
+          volume_mount {
+            name       = "workspace"
+            mount_path = "/workspace"
+          }
+
+          volume_mount {
+            name       = "agent"
+            mount_path = "/var/lib/outrigger-agent"
+          }
+
+          volume_mount {
+            name       = "nix"
+            mount_path = local.has_nix ? "/nix" : "/var/lib/outrigger-nix"
+          }
+
+          volume_mount {
+            name       = "tmp"
+            mount_path = "/tmp"
+          }
+        }
+
         container {
           name              = "worker"
-          command           = ["/tools/enter", "sh", "-c", coder_agent.main.init_script]
           image             = local.executor_image
-          image_pull_policy = "IfNotPresent"
+          command           = ["/tools/enter", "sh", "-c", coder_agent.main.init_script]
           working_dir       = "/workspace"
+          image_pull_policy = "IfNotPresent"
 
           env {
             name  = "WORKSPACE_DIR"
@@ -1876,7 +2202,8 @@ resource "kubernetes_deployment_v1" "workspace" {
           for_each = local.agent_mode == "sidecar" ? [1] : []
 
           content {
-            name = "opencode"
+            name  = "opencode"
+            image = local.executor_image
             command = [
               "/tools/enter",
               "sh",
@@ -1885,9 +2212,8 @@ resource "kubernetes_deployment_v1" "workspace" {
               "/tools/opencode",
               "/tools/bridge.js",
             ]
-            image             = local.executor_image
-            image_pull_policy = "IfNotPresent"
             working_dir       = "/"
+            image_pull_policy = "IfNotPresent"
 
             env {
               name  = "BUN_BE_BUN"
@@ -2110,114 +2436,6 @@ resource "kubernetes_deployment_v1" "workspace" {
           }
         }
 
-        dynamic "image_pull_secrets" {
-          for_each = var.image_pull_secrets
-          iterator = secret
-
-          content {
-            name = secret.value
-          }
-        }
-
-        dynamic "toleration" {
-          for_each = var.tolerations
-          iterator = one
-
-          content {
-            effect   = one.value.effect
-            key      = one.value.key
-            operator = one.value.operator
-            value    = one.value.value
-          }
-        }
-
-        init_container {
-          name              = "opencode-init"
-          command           = ["/opt/outrigger/init.sh"]
-          image             = var.opencode_image
-          image_pull_policy = "IfNotPresent"
-          working_dir       = "/"
-
-          env {
-            name  = "TOOLS_DIR"
-            value = "/tools"
-          }
-
-          env {
-            name  = "WORKSPACE_DIR"
-            value = "/workspace"
-          }
-
-          env {
-            name  = "OUTRIGGER_CUSTOM_CA_BASE64"
-            value = base64encode(var.custom_ca)
-          }
-
-          resources {
-            limits = {
-              cpu               = "1"
-              ephemeral-storage = "${var.scratch_disk_gb}Gi"
-              memory            = "256Mi"
-            }
-            requests = {
-              cpu    = "0.1"
-              memory = "64Mi"
-            }
-          }
-
-          security_context {
-            allow_privilege_escalation = false
-            privileged                 = false
-            read_only_root_filesystem  = true
-            run_as_group               = "0"
-            run_as_non_root            = true
-            run_as_user                = "1000"
-
-            capabilities {
-              drop = ["ALL"]
-            }
-
-            seccomp_profile {
-              type = "RuntimeDefault"
-            }
-          }
-
-          volume_mount {
-            name       = "tools"
-            mount_path = "/tools"
-          }
-
-          volume_mount {
-            name       = "custom-ca"
-            mount_path = "/etc/ssl/certs/custom-ca"
-          }
-
-          volume_mount {
-            name       = "home"
-            mount_path = "/home/coder"
-          }
-
-          volume_mount {
-            name       = "workspace"
-            mount_path = "/workspace"
-          }
-
-          volume_mount {
-            name       = "agent"
-            mount_path = "/var/lib/outrigger-agent"
-          }
-
-          volume_mount {
-            name       = "nix"
-            mount_path = local.has_nix ? "/nix" : "/var/lib/outrigger-nix"
-          }
-
-          volume_mount {
-            name       = "tmp"
-            mount_path = "/tmp"
-          }
-        }
-
         security_context {
           fs_group               = "1000"
           fs_group_change_policy = "OnRootMismatch"
@@ -2294,6 +2512,27 @@ resource "kubernetes_deployment_v1" "workspace" {
             size_limit = "1Gi"
           }
         }
+
+        dynamic "image_pull_secrets" {
+          for_each = var.image_pull_secrets
+          iterator = secret
+
+          content {
+            name = secret.value
+          }
+        }
+
+        dynamic "toleration" {
+          for_each = var.tolerations
+          iterator = one
+
+          content {
+            effect   = one.value.effect
+            key      = one.value.key
+            operator = one.value.operator
+            value    = one.value.value
+          }
+        }
       }
     }
   }
@@ -2305,209 +2544,46 @@ resource "kubernetes_deployment_v1" "workspace" {
   depends_on = [kubernetes_network_policy_v1.workspace]
 }
 
-resource "kubernetes_namespace_v1" "workspace" {
-  count = var.create_namespace ? 1 : 0
-
-  metadata {
-    name   = "${local.namespace_name}-${data.coder_workspace.me.id}"
-    labels = merge(local.labels, { "pod-security.kubernetes.io/enforce" = "restricted" })
-  }
-
-  timeouts {
-    delete = "10m"
-  }
-
-  lifecycle {
-    ignore_changes = all
-  }
-}
-
-resource "kubernetes_network_policy_v1" "workspace" {
-  metadata {
-    name      = "coder-${data.coder_workspace.me.id}"
-    labels    = local.labels
-    namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
-  }
-
-  spec {
-    policy_types = ["Ingress", "Egress"]
-
-    dynamic "egress" {
-      for_each = length(var.egress_cidrs) > 0 ? [1] : []
-
-      content {
-        dynamic "ports" {
-          for_each = var.egress_ports
-
-          content {
-            port     = tostring(ports.value)
-            protocol = "TCP"
-          }
-        }
-
-        dynamic "to" {
-          for_each = var.egress_cidrs
-
-          content {
-            ip_block {
-              cidr   = to.value
-              except = lookup({ "0.0.0.0/0" = ["169.254.0.0/16"], "::/0" = ["fd00:ec2::254/128"] }, to.value, [])
-            }
-          }
-        }
-      }
-    }
-
-    egress {
-      dynamic "to" {
-        for_each = var.dns_cidrs
-
-        content {
-          ip_block {
-            cidr   = to.value
-            except = lookup({ "0.0.0.0/0" = ["169.254.0.0/16"], "::/0" = ["fd00:ec2::254/128"] }, to.value, [])
-          }
-        }
-      }
-
-      ports {
-        port     = "53"
-        protocol = "UDP"
-      }
-
-      ports {
-        port     = "53"
-        protocol = "TCP"
-      }
-
-      to {
-        namespace_selector {
-          match_labels = {
-            "kubernetes.io/metadata.name" = var.dns_namespace
-          }
-        }
-      }
-    }
-
-    pod_selector {
-      match_labels = {
-        "app.kubernetes.io/name" = "coder-workspace"
-        "com.coder.workspace.id" = data.coder_workspace.me.id
-      }
-    }
-  }
-}
-
-resource "kubernetes_persistent_volume_claim_v1" "agent" {
-  wait_until_bound = false
-
-  metadata {
-    name = "coder-${data.coder_workspace.me.id}-agent"
-    annotations = {
-      "com.coder.user.email" = data.coder_workspace_owner.me.email
-    }
-    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "agent" })
-    namespace = local.namespace
-  }
-
-  spec {
-    access_modes       = ["ReadWriteOnce"]
-    storage_class_name = var.storage_class == "" ? null : var.storage_class
-
-    resources {
-      requests = {
-        storage = "${var.home_disk_gb}Gi"
-      }
-    }
-  }
-
-  lifecycle {
-    ignore_changes = all
-  }
-}
-
-resource "kubernetes_persistent_volume_claim_v1" "home" {
-  wait_until_bound = false
-
-  metadata {
-    name = "coder-${data.coder_workspace.me.id}-home"
-    annotations = {
-      "com.coder.user.email" = data.coder_workspace_owner.me.email
-    }
-    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "home" })
-    namespace = local.namespace
-  }
-
-  spec {
-    access_modes       = ["ReadWriteOnce"]
-    storage_class_name = var.storage_class == "" ? null : var.storage_class
-
-    resources {
-      requests = {
-        storage = "${var.home_disk_gb}Gi"
-      }
-    }
-  }
-
-  lifecycle {
-    ignore_changes = all
-  }
-}
-
-resource "kubernetes_persistent_volume_claim_v1" "workspace" {
-  wait_until_bound = false
-
-  metadata {
-    name = "coder-${data.coder_workspace.me.id}-workspace"
-    annotations = {
-      "com.coder.user.email" = data.coder_workspace_owner.me.email
-    }
-    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "workspace" })
-    namespace = local.namespace
-  }
-
-  spec {
-    access_modes       = ["ReadWriteOnce"]
-    storage_class_name = var.storage_class == "" ? null : var.storage_class
-
-    resources {
-      requests = {
-        storage = "${data.coder_parameter.disk.value}Gi"
-      }
-    }
-  }
-
-  lifecycle {
-    ignore_changes = all
-  }
-}
-
-resource "kubernetes_resource_quota_v1" "workspace" {
-  count = length(var.quota) > 0 ? 1 : 0
-
-  metadata {
-    name      = "coder-${data.coder_workspace.me.id}"
-    labels    = local.labels
-    namespace = local.namespace
-  }
-
-  spec {
-    hard = var.quota
-  }
-}
-
-resource "kubernetes_secret_v1" "workspace" {
+# What Coder shows of the workspace; everybody who may see it reads this.
+resource "coder_metadata" "worker" {
   count = data.coder_workspace.me.start_count
 
-  data = {
-    CODER_AGENT_TOKEN     = coder_agent.main.token
-    OUTRIGGER_HARNESS_KEY = sha256("harness:${coder_agent.main.token}")
-    OUTRIGGER_PROOF       = "${split("_", var.outrigger_secret)[1]}.${sha256("${var.outrigger_secret}:${sha256("${var.outrigger_secret}:${data.coder_workspace.me.id}:${data.coder_workspace_owner.me.id}:${coder_agent.main.id}")}")}"
+  resource_id = kubernetes_deployment_v1.workspace[0].id
+
+  item {
+    key   = "image"
+    value = local.executor_image
   }
 
-  metadata {
-    name      = "coder-${data.coder_workspace.me.id}"
-    labels    = local.labels
-    namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
+  item {
+    key   = "cpu"
+    value = "${local.worker_cpu} cores"
   }
+
+  item {
+    key   = "memory"
+    value = "${local.worker_memory_mb} MB"
+  }
+
+  item {
+    key   = "disk"
+    value = "${data.coder_parameter.disk.value} GB"
+  }
+
+  item {
+    key   = "isolation"
+    value = "runtime class ${var.runtime_class}; see \"Isolation\" for the proof"
+  }
+
+  item {
+    key   = "permission_profile"
+    value = data.coder_parameter.permission_profile.value
+  }
+}
+
+resource "coder_metadata" "secret" {
+  count = data.coder_workspace.me.start_count
+
+  hide        = true
+  resource_id = kubernetes_secret_v1.workspace[0].id
 }

@@ -51,11 +51,6 @@ describe('the bounds of a workspace', () => {
       { allow_unpinned_images: 'true' },
     ],
     ['a left-over own image behind an offered one', { own_image: 'elsewhere.example.com/x' }, {}],
-    [
-      'the agent’s own default of memory beside a smaller bound',
-      { agent_memory: '4096', memory: '2000' },
-      { max_memory_mb: '2000' },
-    ],
     ['no model where the template asks for none', { model: '' }, {}],
     ['the largest of everything', { cpu: '4', memory: '8192', disk: '20' }, {}],
     ['a list as an admin types it in HCL', {}, { allowed_models: '["house/small", "house/large",]' }],
@@ -80,6 +75,7 @@ describe('the bounds of a workspace', () => {
     ['disk', { disk: '1e9' }, {}, /^at most 20 GB$/],
     ['agent_cpu', { agent_cpu: '64' }, {}, /^at most 4 cores$/],
     ['agent_memory', { agent_memory: '65536' }, {}, /^at most 8192 MB$/],
+    ['agent_memory', { agent_memory: '4096', memory: '2000' }, { max_memory_mb: '2000' }, /^at most 2000 MB$/],
   ])('name a forged %s and what would be allowed', (parameter, chosen, set, allowed) => {
     const { breach } = bounds(chosen, set);
 

@@ -85,7 +85,64 @@ withTerraform('K-04 templates/docker/main.tf under real Terraform', () => {
     expect(planned(plan, 'docker_container.worker[0]')).toMatchObject({ memory: 2048, cpus: '1' });
   });
 
+  it('bounds the memory of the agent by what the admin allows, and offers no more in the form', async () => {
+    const plan = await withFakeProviders(
+      allFakes,
+      async (environment) => await planOf('main.tf', committed, environment, { ...variables, max_memory_mb: 1024 }),
+      chosen({ advanced: 'true' }),
+    );
+
+    expect(planned(plan, 'docker_container.opencode[0]')).toMatchObject({ memory: 1024, memory_swap: 1024 });
+    expect(priorParameter(plan, 'agent_memory')).toMatchObject({
+      default: '1024',
+      validation: [{ min: 1024, max: 1024 }],
+    });
+  });
+
+  it('clones as the form says: how much, submodules too, and each further repository with its branch (part of C-09 and C-10)', async () => {
+    const repository = 'https://git.example.com/team/project.git';
+    const planWith = async (own: Readonly<Record<string, string>>) =>
+      await withFakeProviders(
+        allFakes,
+        async (environment) => await planOf('main.tf', committed, environment),
+        chosen({ git_repository: repository, ...own }),
+      );
+    const [usual, wanted] = [
+      await planWith({}),
+      await planWith({
+        ...{ advanced: 'true', git_depth: '50', git_submodules: 'true' },
+        more_repositories: JSON.stringify([`${repository}#release/2`, 'https://git.example.com/team/docs.git']),
+      }),
+    ];
+    const environment = (plan: Plan) => planned(plan, 'coder_agent.main')?.['env'];
+
+    expect(environment(usual)).toMatchObject({ GIT_DEPTH: '1', GIT_RECURSE_SUBMODULES: 'false' });
+    expect(environment(wanted)).toMatchObject({ GIT_DEPTH: '50', GIT_RECURSE_SUBMODULES: 'true' });
+    const [, list = ''] =
+      /REPOS_JSON_BASE64='([^']*)'/.exec(String(planned(wanted, 'coder_script.clone')?.['script'])) ?? [];
+    expect(JSON.parse(Buffer.from(list, 'base64').toString())).toEqual([
+      { url: repository, branch: 'release/2' },
+      { url: 'https://git.example.com/team/docs.git', branch: '' },
+    ]);
+  });
+
+  it('takes the provisioner’s own login for the registries that the admin names, and no password', async () => {
+    const registries = ['registry.example.com', 'registry.example.com:5000'];
+    const plan = await withFakeProviders(
+      allFakes,
+      async (environment) => await planOf('main.tf', committed, environment, { ...variables, registries }),
+      chosen(),
+    );
+
+    expect(plan.variables).toMatchObject({ registries: { value: registries } });
+    expect(/provider "docker" \{[^]*?\n\}/.exec(committed)?.[0]).toMatch(
+      /dynamic "registry_auth" \{\n {4}for_each = var\.registries\n\n {4}content \{\n {6}address = registry_auth\.value\n {4}\}/,
+    );
+    expect(Object.keys(dockerJson.variable ?? {}).filter((name) => /password|username|login/.test(name))).toEqual([]);
+  });
+
   it.each([
+    ['a registry with a path', { registries: ['https://registry.example.com/v2'] }, 'Name each by its host alone'],
     ['an image without a digest', { executor_images: ['debian:12'] }, 'Pin every image by digest'],
     ['no image at all', { executor_images: [] }, 'Offer at least one image'],
     ['two images people cannot tell apart', { executor_images: twice(variables.executor_images[0]) }, 'of its own'],
@@ -214,6 +271,13 @@ withRealCoder('K-04 templates/docker/main.tf under the real coder provider', () 
     expect(finished.stderr).toBe('');
   });
 });
+
+/** What the form offered, as the provider was told it. */
+function priorParameter(plan: Plan, name: string): unknown {
+  const state = (plan.prior_state as { values: { root_module: { resources: Record<string, unknown>[] } } }).values;
+  const found = state.root_module.resources.find((one) => one.type === 'coder_parameter' && one.name === name);
+  return found?.values;
+}
 
 function twice(image: string | undefined): readonly string[] {
   return [image ?? '', image ?? ''];

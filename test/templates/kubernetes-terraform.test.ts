@@ -89,7 +89,7 @@ withTerraform.each(templateNames)('K-04 templates/%s/main.tf under real Terrafor
     });
     const claim = planned(fromHcl, 'kubernetes_persistent_volume_claim_v1.workspace');
     expect(firstOf(claim, 'spec', 'resources')).toMatchObject({ requests: { storage: '30Gi' } });
-    const namespace = `coder-workspaces-${workspace.id}`;
+    const namespace = `coder-workspaces-${workspace.id.replaceAll('-', '').slice(0, 12)}`;
     expect(firstOf(planned(fromHcl, 'kubernetes_namespace_v1.workspace[0]'), 'metadata')).toMatchObject({
       name: namespace,
       labels: { 'pod-security.kubernetes.io/enforce': 'restricted' },
@@ -110,6 +110,29 @@ withTerraform.each(templateNames)('K-04 templates/%s/main.tf under real Terrafor
     expect(new Set(resources.map(({ values }) => firstOf(values, 'metadata').namespace))).toEqual(
       new Set(['coder-ada']),
     );
+  });
+
+  it('gives each workspace a namespace whose name begins with its owner, where the admin wants both', async () => {
+    const made = await plan(name, { namespace: 'team-of-{owner}', create_namespace: true });
+    const [shown] = [firstOf(planned(made, 'kubernetes_namespace_v1.workspace[0]'), 'metadata').name];
+
+    expect(shown).toBe(`team-of-ada-${workspace.id.replaceAll('-', '').slice(0, 12)}`);
+    const tooLong = { namespace: `${'x'.repeat(19)}{owner}`, create_namespace: true };
+    expect(oneLine(await plan(name, tooLong).catch(String))).toContain('or 50 with create_namespace');
+  });
+
+  it('gives the agent no more memory than the admin allows a person', async () => {
+    const memory = async (max: number, owner: Readonly<Record<string, string>> = {}) => {
+      const [, agent] = plannedPod(await plan(name, { max_memory_mb: max }, chosen(owner))).container as Record<
+        string,
+        unknown
+      >[];
+      return firstOf(agent, 'resources').limits;
+    };
+
+    expect(await memory(16_384)).toMatchObject({ memory: '4096Mi' });
+    expect(await memory(2048)).toMatchObject({ memory: '2048Mi' });
+    expect(await memory(16_384, { advanced: 'true', agent_memory: '6144' })).toMatchObject({ memory: '6144Mi' });
   });
 
   it('runs nothing and keeps the claims and their policy while the workspace is stopped', async () => {

@@ -17,8 +17,13 @@ const container = (name: string): Body => containers[name] as Body;
 const everyContainer = Object.keys(containers).map((name) => [name] as const);
 const environmentOf = (name: string): readonly string[] => (container(name).env ?? []) as string[];
 const mountsOf = (name: string): readonly Body[] => (container(name).mounts ?? []) as Body[];
-const labelsOf = (body: Body): Readonly<Record<string, string>> =>
-  Object.fromEntries((body.labels as { label: string; value: string }[]).map(({ label, value }) => [label, value]));
+const shared = dockerJson.locals as unknown as { readonly labels: Readonly<Record<string, string>> };
+/** The labels of a resource: the shared ones, and its own as they stand in the expression. */
+const labelsOf = (body: Body): Readonly<Record<string, string>> => {
+  const [made] = (body.dynamic as { labels: { for_each: string }[] }).labels;
+  const own = [...(made?.for_each ?? '').matchAll(/"([^"]+)" = "?([^",}]+?)"?(?=[,\s])/g)];
+  return { ...shared.labels, ...Object.fromEntries(own.map(([, label, value]) => [label, value])) };
+};
 
 const startCount = '${data.coder_workspace.me.start_count}';
 const { worker, sidecar, init, network } = names.containers;
@@ -230,7 +235,7 @@ describe('what a person sees of a workspace', () => {
     expect(resources.coder_app).toMatchObject({
       opencode: { slug: 'opencode', command: '/tools/enter /tools/attach' },
     });
-    expect(Object.keys(resources.coder_app ?? {})).toEqual(['ide', 'opencode']);
+    expect(Object.keys(resources.coder_app ?? {})).toEqual(['ide', 'opencode', 'outrigger']);
   });
 
   it('K-41 is an editor named code-server unless the image holds another, for its owner only, checked, on port 13337', () => {

@@ -100,6 +100,36 @@ describe('printHcl keeps the meaning of every value', () => {
   });
 });
 
+describe('printHcl prints what is said about a block', () => {
+  it('as a comment above it, and drops the notes of other programs', () => {
+    const hcl = print({
+      terraform: required,
+      variable: { x: { '//': 'First line,\n\nand another.', type: 'string' } },
+      resource: { docker_volume: { x: { '//': { metadata: { path: 'a/b' } }, name: 'n' } } },
+    });
+
+    expect(hcl).toContain('\n# First line,\n#\n# and another.\nvariable "x" {\n  type = string\n}\n');
+    expect(hcl).toContain('\n\nresource "docker_volume" "x" {\n  name = "n"\n}\n');
+  });
+
+  it('and sets dynamic blocks behind those of their kind that are always there', () => {
+    const hcl = printResource('docker_container', {
+      name: 'n',
+      image: 'i',
+      labels: [{ label: 'a', value: 'b' }],
+      mounts: [{ target: '/x', type: 'volume' }],
+      dynamic: { labels: [{ for_each: '${[]}', content: { label: 'c', value: 'd' } }] },
+    });
+
+    const body = hcl.slice(hcl.indexOf('resource '));
+    expect([...body.matchAll(/^ {2}(\w.*) \{$/gm)].map(([, header]) => header)).toEqual([
+      'labels',
+      'dynamic "labels"',
+      'mounts',
+    ]);
+  });
+});
+
 describe('printHcl tells blocks from attributes by the schema', () => {
   it('prints nested blocks as blocks and maps as attributes', () => {
     const hcl = printResource('docker_container', {

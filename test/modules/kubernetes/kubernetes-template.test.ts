@@ -91,7 +91,7 @@ describe.each(both)('the template %s', (name) => {
       requests: { memory: '512Mi' },
     });
     expect(body(name, 'local.agent_memory_mb').value).toBe(
-      '${try(tonumber(data.coder_parameter.agent_memory[0].value), 4096)}',
+      '${try(tonumber(data.coder_parameter.agent_memory[0].value), min(4096, var.max_memory_mb))}',
     );
   });
 
