@@ -2,7 +2,8 @@
  * Runs the cdktf command with what it needs: the door of `./run cdktf`.
  *
  * usage: ./run cdktf list | synth | diff STACK | deploy STACK… | destroy STACK… [options of the command]
- * exit   2 the Node or Terraform that it needs is missing, or the stack may not be deployed like this; else the command's
+ * exit   2 the Node or Terraform that it needs is missing, the stack may not be deployed like this, or nobody can approve;
+ *        else the command's
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
@@ -66,6 +67,16 @@ export function stacksOf(argv: readonly string[], environment: Environment): rea
   return named.map(({ name }) => name);
 }
 
+/** Throws a `CommandFailure` where nobody could say yes: the command would then stop, having done nothing, with 0. */
+export function checkApproval(argv: readonly string[], hasTerminal: boolean): void {
+  const [verb = ''] = argv;
+  if (hasTerminal || !['deploy', 'destroy'].includes(verb) || argv.includes('--auto-approve')) return;
+  throw new CommandFailure(
+    2,
+    `There is no terminal to approve at. Look at the plan first, then add --auto-approve: ./run cdktf ${verb}`,
+  );
+}
+
 function install(): void {
   // npm writes this file last.
   if (existsSync(join(folder, 'node_modules', '.package-lock.json'))) return;
@@ -86,6 +97,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const { stdout } = spawnSync(terraform, ['version'], { encoding: 'utf8' });
   checkMachine({ node: process.versions.node, terraform: stdout });
   const named = stacksOf(argv, process.env);
+  checkApproval(argv, process.stdin.isTTY);
   install();
   const command = join(folder, 'node_modules', 'cdktn-cli', 'bin', 'cdktn');
   const child = spawn(process.execPath, [command, ...argv], {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { checkMachine, stacksOf } from '../../scripts/deploy.ts';
+import { checkApproval, checkMachine, stacksOf } from '../../scripts/deploy.ts';
 
 interface Manifest {
   readonly dependencies: Readonly<Record<string, string>>;
@@ -47,5 +47,17 @@ describe('the stacks that a command names', () => {
   it('may not be the catalog while its state would be plain', () => {
     expect(() => stacksOf(['deploy', 'coder-catalog'], {})).toThrow('does not promise to encrypt');
     expect(stacksOf(['deploy', 'coder-catalog'], { OUTRIGGER_ALLOW_PLAIN_STATE: 'true' })).toEqual(['coder-catalog']);
+  });
+});
+
+describe('a deploy without a terminal', () => {
+  it.each([['deploy'], ['destroy']])('is refused at %s unless it was approved before: it would do nothing', (verb) => {
+    expect(() => checkApproval([verb, 'docker-service'], false)).toThrow('add --auto-approve');
+    expect(() => checkApproval([verb, 'docker-service', '--auto-approve'], false)).not.toThrow();
+    expect(() => checkApproval([verb, 'docker-service'], true)).not.toThrow();
+  });
+
+  it('may list, synthesize and compare', () => {
+    for (const verb of ['list', 'synth', 'diff']) expect(() => checkApproval([verb], false)).not.toThrow();
   });
 });
