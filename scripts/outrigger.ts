@@ -34,6 +34,11 @@ export const nouns: readonly Noun[] = [
     summary: 'Makes templates whose workspaces are virtual machines',
     example: 'kata template my-template --image ubuntu:24.04 --cpu 2 --memory 4096 --disk 10',
   },
+  {
+    name: 'approval',
+    summary: 'Shows what your agents ask, and answers them',
+    example: 'approval list',
+  },
   { name: 'audit', summary: 'Verifies the audit and names any row that was tampered with', example: 'audit verify' },
   {
     name: 'executor',

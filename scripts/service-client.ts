@@ -13,32 +13,33 @@ export interface TemplateSecretClient {
 const minted = z.object({ kid: z.string(), secret: z.string().startsWith('ors_') });
 const timeoutMs = 30_000;
 
+/** Where the service is, and the Coder token of the person who asks. */
+export interface ServiceAccess {
+  readonly url: string;
+  readonly token: string;
+}
+
+export type ServiceCall = (method: string, path: string, body?: unknown) => Promise<unknown>;
+
 /**
- * Calls the service at `url` with a person's Coder token.
+ * Calls the service at `url` with a person's Coder token; answers what its JSON says.
  *
  * Errors  `CommandFailure`: 2 when no service of ours answers there, 1 with the service's own sentence when it refuses.
  * Safety  no redirects; neither token nor secret is in a message.
  */
-export function makeTemplateSecretClient(options: {
-  readonly url: string;
-  readonly token: string;
-}): TemplateSecretClient {
-  const { url, token } = options;
-  const call = async (method: string, template: string, rest: string, body?: unknown): Promise<unknown> => {
-    const { status, text } = await fetch(
-      `${url}/api/v2/agents/templates/${encodeURIComponent(template)}/secrets${rest}`,
-      {
-        method,
-        redirect: 'manual',
-        signal: AbortSignal.timeout(timeoutMs),
-        headers: {
-          Accept: 'application/json',
-          'Coder-Session-Token': token,
-          ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+export function makeServiceCall({ url, token }: ServiceAccess): ServiceCall {
+  return async (method, path, body) => {
+    const { status, text } = await fetch(url + path, {
+      method,
+      redirect: 'manual',
+      signal: AbortSignal.timeout(timeoutMs),
+      headers: {
+        Accept: 'application/json',
+        'Coder-Session-Token': token,
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
       },
-    )
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
       .then(async (response) => ({ status: response.status, text: await response.text() }))
       .catch((cause: unknown) => {
         throw new CommandFailure(
@@ -51,6 +52,14 @@ export function makeTemplateSecretClient(options: {
     if (status >= 200 && status < 300) return answer;
     throw refused(url, status, answer);
   };
+}
+
+/** The secrets of templates at the service, with the errors of `makeServiceCall`. */
+export function makeTemplateSecretClient(access: ServiceAccess): TemplateSecretClient {
+  const { url } = access;
+  const ask = makeServiceCall(access);
+  const call = (method: string, template: string, rest: string, body?: unknown): Promise<unknown> =>
+    ask(method, `/api/v2/agents/templates/${encodeURIComponent(template)}/secrets${rest}`, body);
   return {
     async mint(template, organizationId) {
       const body = organizationId === undefined ? {} : { organization_id: organizationId };
@@ -76,7 +85,7 @@ function refused(url: string, status: number, answer: unknown): CommandFailure {
   return new CommandFailure(1, status < 500 ? detail : `${detail} (request ${requestId})`);
 }
 
-const notOurs = (url: string): CommandFailure =>
+export const notOurs = (url: string): CommandFailure =>
   new CommandFailure(
     2,
     `What answers at ${url} is not an Outrigger of this version. Name the right one with --service or OUTRIGGER_URL.`,

@@ -100,6 +100,11 @@ export function connectCoder(config: Config): { readonly coder: CoderClient; rea
 /** Coder and the service, both as the person. */
 export function connect(flags: ServiceFlags, config: Config): { coder: CoderClient; secrets: TemplateSecretClient } {
   const { coder, token } = connectCoder(config);
+  return { coder, secrets: makeTemplateSecretClient({ url: serviceUrl(flags, config), token }) };
+}
+
+/** Where the service is. Throws a `CommandFailure` for what is no address, or would carry the token in the clear. */
+export function serviceUrl(flags: ServiceFlags, config: Config): string {
   const { host, port } = config.listen;
   const local = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
   const url = (flags.service ?? config.publicUrl ?? local).replace(/\/+$/, '');
@@ -110,7 +115,7 @@ export function connect(flags: ServiceFlags, config: Config): { coder: CoderClie
       2,
       `${url} would carry your token in the clear. Use https, or set ALLOW_INSECURE_HTTP=true in a network you trust.`,
     );
-  return { coder, secrets: makeTemplateSecretClient({ url, token }) };
+  return url;
 }
 
 /** The organization of that name or id; without one, the only one the person belongs to. */

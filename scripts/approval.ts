@@ -1,0 +1,91 @@
+import { Command } from 'commander';
+import { z } from 'zod';
+import { decisions } from '../modules/contract.ts';
+import { cleanText } from '../modules/workspace/helper/clean-text.ts';
+import { CommandFailure } from './command-failure.ts';
+import { makeServiceCall, notOurs, type ServiceCall } from './service-client.ts';
+import {
+  connectCoder,
+  inProcess,
+  serviceUrl,
+  withServiceOptions,
+  type ServiceFlags,
+  type Surroundings,
+} from './template-context.ts';
+
+/** `outrigger approval …` */
+export function approvalCommand(): Command {
+  const list = withServiceOptions(new Command('list'))
+    .description('show what your running tasks ask, the newest first')
+    .action(async (flags: ServiceFlags) => {
+      process.exitCode = await inProcess(flags, (around) => listApprovals(flags, around));
+    });
+  const decide = withServiceOptions(new Command('decide'))
+    .description('answer one question')
+    .argument('<id>', 'which question, as `approval list` shows it')
+    .argument('<decision>', decisions.join(' or '))
+    .option('--message <text>', 'what the agent is told with it')
+    .addHelpText('after', '\nExample:\n  outrigger approval decide 0190… reject --message "Not before the review."\n')
+    .action(async (id: string, decision: string, flags: DecideFlags) => {
+      process.exitCode = await inProcess(flags, (around) => decideApproval(id, decision, flags, around));
+    });
+  return new Command('approval').addCommand(list).addCommand(decide);
+}
+
+export interface DecideFlags extends ServiceFlags {
+  readonly message?: string;
+}
+
+const path = '/api/v2/agents/approvals';
+const approval = z.object({
+  id: z.string(),
+  task_id: z.string(),
+  kind: z.string(),
+  title: z.string(),
+  detail: z.object({ command: z.string().optional() }),
+  state: z.string(),
+  expires_at: z.string(),
+});
+const pending = z.object({ items: z.array(approval) });
+
+/** Prints the open questions of the person. Throws a `CommandFailure`. */
+export async function listApprovals(flags: ServiceFlags, around: Surroundings): Promise<void> {
+  const { call, url } = reach(flags, around);
+  const found = pending.safeParse(await call('GET', `${path}?state=pending&limit=200`));
+  if (!found.success) throw notOurs(url);
+  const { items } = found.data;
+  if (flags.output === 'json') return around.print(JSON.stringify(items, null, 2));
+  if (items.length === 0) return around.print('Nothing waits for you.');
+  for (const { id, task_id: task, kind, title, detail, expires_at: until } of items) {
+    // An agent wrote these: they must not steer the terminal.
+    around.print(`${id}  ${kind}: ${cleanText(title, 200)}  (task ${task}, until ${until})`);
+    if (detail.command !== undefined) around.print(`    ${cleanText(detail.command, 4_000)}`);
+  }
+}
+
+/** Answers one question. Throws a `CommandFailure`. */
+export async function decideApproval(
+  id: string,
+  word: string,
+  flags: DecideFlags,
+  around: Surroundings,
+): Promise<void> {
+  const decision = decisions.find((known) => known === word);
+  if (decision === undefined) throw new CommandFailure(2, `Say ${decisions.join(' or ')}, not "${word}".`);
+  const { call, url } = reach(flags, around);
+  const { message } = flags;
+  const answer = await call('POST', `${path}/${encodeURIComponent(id)}/decision`, {
+    decision,
+    ...(message === undefined ? {} : { message }),
+  });
+  const decided = approval.safeParse(answer);
+  if (!decided.success) throw notOurs(url);
+  around.print(
+    flags.output === 'json' ? JSON.stringify(decided.data, null, 2) : `${id}  ${decided.data.state}: ${word}`,
+  );
+}
+
+function reach(flags: ServiceFlags, { config }: Surroundings): { readonly call: ServiceCall; readonly url: string } {
+  const url = serviceUrl(flags, config);
+  return { url, call: makeServiceCall({ url, token: connectCoder(config).token }) };
+}
