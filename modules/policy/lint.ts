@@ -106,8 +106,9 @@ const rules: readonly LintRule[] = [
   ),
   each('app-url', 'coder_app', (body) => {
     if (body.url === undefined) return undefined;
-    // An expression stands for some text, whatever it is, and behind a host for a port.
+    // An expression stands for some text, whatever it is: at the beginning for scheme and host, behind a host for a port.
     const url = String(body.url)
+      .replace(/^\$\{[^}]*\}/, 'http://x')
       .replace(/^(\w+:\/\/[\w.-]+:)\$\{[^}]*\}/, (_whole, host: string) => `${host}1`)
       .replaceAll(/[$%]\{[^}]*\}/g, 'x');
     return URL.canParse(url) && (body.external === true || /^https?:$/.test(new URL(url).protocol))

@@ -56,6 +56,10 @@ describe('Our lint of a template', () => {
       'an expression in a URL',
       resource('coder_app', { ide: app({ url: 'http://127.0.0.1:13337/${sha256("x")}/?folder=${local.f}' }) }),
     ],
+    [
+      'a URL that begins with an expression',
+      resource('coder_app', { ide: app({ url: '${var.outrigger_url}/workspace/x', external: true }) }),
+    ],
     ['options that only a build knows', preset({ parameters: { size: '${var.size}' } })],
   ])('finds nothing in %s', (_what, template) => {
     expect(lintTemplate(template)).toEqual([]);
