@@ -76,17 +76,3 @@ describe('scripts/scan-image.sh', () => {
     expect(scan([image])).toMatchObject({ status: 2, stderr: expect.stringContaining('could not be looked at') });
   });
 });
-
-/** A real scanner with its database; the image is built by the tests that need Docker. */
-const built = process.env['OUTRIGGER_TEST_SCAN_IMAGE'];
-const withScanner = built !== undefined && built !== '' ? it : it.skip;
-
-withScanner(
-  'I-70 a real scanner finds no critical fault in our images that a newer package mends',
-  () => {
-    const { status, stdout, stderr } = spawnSync(script, (built ?? '').split(/\s+/), { encoding: 'utf8' });
-
-    expect({ status, said: `${stdout}${stderr}`.slice(-4_000) }).toMatchObject({ status: 0 });
-  },
-  900_000,
-);
