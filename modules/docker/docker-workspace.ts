@@ -19,6 +19,8 @@ export interface DockerWorkspaceProps {
 
 /** `/run/outrigger` holds a few small files of state. */
 const runSizeMib = 4;
+/** The tools of two images: while one version is replaced, both are there. Nobody but the init container writes here. */
+const toolsSize = '512M';
 
 /** A Coder workspace on a Docker host: its network, its volumes, the init container, and the containers that stay. */
 export function dockerWorkspace(scope: Construct, { context, choices, init, containers }: DockerWorkspaceProps): void {
@@ -49,15 +51,16 @@ const facts = (choices: Choices): Readonly<Record<string, string>> => ({
 });
 
 function makeVolumes(scope: Construct, context: WorkspaceContext): DockerVolumes {
+  const chosenSize = '${data.coder_parameter.disk[0].value}G';
   const onDisk = (name: VolumeName): WorkspaceVolume =>
     WorkspaceVolume.onDisk(scope, context, name, volumes[name].path);
   const home = onDisk('home');
   home.explain('Kept until the workspace is deleted, whatever a later version of this template says.');
   return {
     home,
-    workspace: WorkspaceVolume.withQuota(scope, context, 'workspace', volumes.workspace.path),
+    workspace: WorkspaceVolume.withQuota(scope, context, 'workspace', volumes.workspace.path, chosenSize),
     agent: onDisk('agent'),
-    tools: onDisk('tools'),
+    tools: WorkspaceVolume.withQuota(scope, context, 'tools', volumes.tools.path, toolsSize),
     'custom-ca': onDisk('custom-ca'),
     nix: onDisk('nix'),
     run: WorkspaceVolume.inMemory(scope, context, 'run', volumes.run.path, runSizeMib),

@@ -16,10 +16,16 @@ export class WorkspaceVolume {
     return new WorkspaceVolume(scope, context, part, path);
   }
 
-  /** Kept on disk, with the size that the owner chose where the admin says that the filesystem knows quotas. */
-  static withQuota(scope: Construct, context: WorkspaceContext, part: string, path: string): WorkspaceVolume {
-    const size = '{ size = "${data.coder_parameter.disk[0].value}G" }';
-    return new WorkspaceVolume(scope, context, part, path, interpolation(`var.disk_quota ? ${size} : null`));
+  /** Kept on disk, with a size (`10G`) where the admin says that the filesystem knows quotas. */
+  static withQuota(
+    scope: Construct,
+    context: WorkspaceContext,
+    part: string,
+    path: string,
+    size: string,
+  ): WorkspaceVolume {
+    const options = `{ size = "${size}" }`;
+    return new WorkspaceVolume(scope, context, part, path, interpolation(`var.disk_quota ? ${options} : null`));
   }
 
   /** In memory, bounded, and empty again once no container holds it. */

@@ -1497,8 +1497,9 @@ resource "docker_volume" "agent" {
 }
 
 resource "docker_volume" "tools" {
-  name   = "coder-${data.coder_workspace.me.id}-tools"
-  driver = "local"
+  name        = "coder-${data.coder_workspace.me.id}-tools"
+  driver      = "local"
+  driver_opts = var.disk_quota ? { size = "512M" } : null
 
   dynamic "labels" {
     for_each = merge(local.labels, { "coder.workspace_name_at_creation" = data.coder_workspace.me.name, "outrigger/volume" = "tools" })

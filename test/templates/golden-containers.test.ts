@@ -112,6 +112,20 @@ describe.each(everyTemplate)('the containers of the template %s', (_name, view) 
     );
   });
 
+  it('O-05 name OpenCode and the folder it is in, which has a size and only the init container writes to', () => {
+    for (const name of both) {
+      expect(view.container(name).environment).toMatchObject({ TOOLS_DIR: '/tools', OPENCODE_BIN: 'opencode' });
+    }
+    const writers = view.containers.filter(({ mounts }) => mounts.get(paths.tools) === false);
+    expect(writers.map(({ name }) => name)).toEqual([init]);
+    if (view.isDocker) {
+      // Docker's own volumes take a size only where the filesystem knows quotas, which the admin says.
+      expect(view.body('docker_volume.tools')['driver_opts']).toBe('${var.disk_quota ? { size = "512M" } : null}');
+    } else {
+      expect(blocksOf(podIn(view), 'volume')).toContainEqual({ name: 'tools', empty_dir: { size_limit: '256Mi' } });
+    }
+  });
+
   it('O-40 accept a mount at /tools in worker and sidecar, which the doctor wants to be empty in an image', () => {
     for (const name of both) expect(view.container(name).mounts.get('/tools')).toBe(true);
     expect(doctorFinds('')).not.toEqual(expect.arrayContaining([expect.stringContaining('holds /tools')]));
