@@ -17,9 +17,9 @@ test('a user that was added is listed', () => {
 `,
 };
 
-/** Makes a git repository with one commit in `directory` and answers that commit. */
-export function makeRepository(directory: string): string {
-  for (const [name, content] of Object.entries(files)) {
+/** Makes a git repository with one commit, `more` in it, in `directory` and answers that commit. */
+export function makeRepository(directory: string, more: Readonly<Record<string, string>> = {}): string {
+  for (const [name, content] of Object.entries({ ...files, ...more })) {
     mkdirSync(dirname(join(directory, name)), { recursive: true });
     writeFileSync(join(directory, name), content);
   }
