@@ -64,6 +64,15 @@ withTerraform.each(platforms)('the editor of %s, as Terraform plans it', (_name,
     expect(view.containers.filter((one) => /ide|vscode|code-server/.test(one.name))).toEqual([]);
   });
 
+  it('P-16 offers openvscode-server where an image holds it beside another, with a warning', () => {
+    const { option } = view.body('data.coder_parameter.ide')['dynamic'] as { option: readonly { content: Body }[] };
+
+    expect(option[0]?.content['name']).toMatch(
+      /"openvscode-server" \? "openvscode-server \(no release since [A-Z]\w+ 2026\)"/,
+    );
+    expect(appOf(moved)['display_name']).toBe('openvscode-server');
+  });
+
   it('I-14 is behind a port named ide, 13337 unless the admin says otherwise, on loopback', () => {
     expect(ports.ide).toBe(13_337);
     for (const [plan, port] of [

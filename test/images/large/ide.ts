@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeIdeSettings } from '../../../modules/workspace/helper/ide-settings.ts';
+import { helperEnvironment, paths, ports } from '../../../modules/contract.ts';
+import { gatePathOf } from '../../../modules/workspace/helper/settings.ts';
 import { base, containerOf, docker, nameOf } from './images.ts';
 
 /** Where the extension answers while it is active, and what it says. */
@@ -55,28 +56,44 @@ USER 65534:65534
   if (status !== 0) throw new Error(`The browser was not built:\n${stderr.slice(-3_000)}`);
 }
 
-/** The IDE in a container that has no network but loopback, with the settings that the helper writes. */
-export function startIde(folder: string): { container: string; openPage: () => void; stop: () => void } {
-  const [container, browser] = [containerOf('ide'), containerOf('browser')];
-  writeIdeSettings(join(folder, 'ide/User/settings.json'), []);
-  const line = `cp -r /settings /tmp/ide && exec code-server --auth none --bind-addr 127.0.0.1:13337 \
---disable-telemetry --disable-update-check --user-data-dir /tmp/ide --extensions-dir /tmp/ide/extensions`;
-  const limits = ['--network', 'none', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'];
-  const settings = ['-v', `${join(folder, 'ide')}:/settings:ro`];
-  docker('run', '--detach', '--name', container, ...limits, ...settings, nameOf('code-server'), 'sh', '-c', line);
+const agentToken = 'a token of this test only';
+/** Where the IDE answers in its container, as Coder's proxy asks. */
+export const gate = `${String(ports.ide)}/${gatePathOf(agentToken)}`;
+
+/**
+ * The IDE behind its gate, as a workspace has it: the init container fills /tools, then the helper starts the IDE in a
+ * container that has no network but loopback.
+ */
+export function startIde(): { container: string; openPage: () => void; stop: () => void } {
+  const [container, browser, tools] = [containerOf('ide'), containerOf('browser'), containerOf('tools')];
+  docker('run', '--rm', '--network', 'none', '-v', `${tools}:/tools`, nameOf('opencode'));
+  const told = {
+    [helperEnvironment.agentToken]: agentToken,
+    [helperEnvironment.ideEnabled]: 'true',
+    [helperEnvironment.runDir]: '/tmp',
+    BUN_BE_BUN: '1',
+  };
+  const limits = ['--init', '--network', 'none', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'];
+  const given = Object.entries(told).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
+  const words = [paths.enter, paths.opencode, paths.helper, 'serve'];
+  const volume = ['-v', `${tools}:${paths.tools}:ro`];
+  docker('run', '--detach', '--name', container, ...limits, ...volume, ...given, nameOf('code-server'), ...words);
   return {
     container,
     openPage: () => {
       const own = ['--user-data-dir=/tmp/chromium', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'];
-      const page = 'http://127.0.0.1:13337/?folder=/workspace';
+      const page = `http://127.0.0.1:${gate}/?folder=/workspace`;
       const run = ['run', '--detach', '--name', browser, '--network', `container:${container}`, '-e', 'HOME=/tmp'];
       docker(...run, nameOf('browser'), 'chromium', '--headless=new', '--remote-debugging-port=0', ...own, page);
     },
-    stop: () => void docker('rm', '--force', '--volumes', browser, container),
+    stop: () => {
+      docker('rm', '--force', '--volumes', browser, container);
+      docker('volume', 'rm', '--force', tools);
+    },
   };
 }
 
-/** What an address of the IDE's container answers, as soon as something listens there. */
+/** What an address of the IDE's container answers, as soon as something listens there and no longer asks to wait. */
 export const whenListening = (container: string, path: string) =>
   docker(
     ...['exec', container, 'curl', '--silent', '--show-error', '--retry', '240', '--retry-connrefused'],
