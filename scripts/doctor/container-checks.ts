@@ -111,30 +111,29 @@ function password(name: string, probe: Probe, { restart }: Remedies): readonly C
         restart,
       ),
     ];
-  const [answered] = probe.get('answers') ?? [];
-  if (answered === undefined)
-    return listeners.length === 0
-      ? [ok(name, 'listens nowhere now; it does while a task runs')]
-      : [
-          unknown(
-            name,
-            'listens on loopback, and said nothing',
-            '',
-            `ask again in a moment; where it stays so: ${restart}`,
-          ),
-        ];
-  const [port = '', protocol = '', code = ''] = answered.split(' ');
-  if (!protocol.startsWith('HTTP/'))
+  const answers = (probe.get('answers') ?? []).map((line) => line.split(' '));
+  const isHttp = ([, protocol = '']: readonly string[]): boolean => protocol.startsWith('HTTP/');
+  const [unlocked] = answers.filter((one) => isHttp(one) && one[2] !== '401');
+  if (unlocked !== undefined)
     return [
-      unknown(
+      fail(
         name,
-        `port ${port} is on loopback, and said nothing in 20 s`,
-        '',
-        `ask again in a moment; where it stays so: ${restart}`,
+        `port ${unlocked[0]} answers ${unlocked[2]} without a password`,
+        'Whoever runs here can drive it.',
+        restart,
       ),
     ];
-  if (code === '401') return [ok(name, `port ${port} is on loopback and answers 401 without a password`)];
-  return [fail(name, `port ${port} answers ${code} without a password`, 'Whoever runs here can drive it.', restart)];
+  const again = `ask again in a moment; where it stays so: ${restart}`;
+  const [silent] = answers.filter((one) => !isHttp(one));
+  if (silent !== undefined)
+    return [unknown(name, `port ${silent[0]} is on loopback, and said nothing in 20 s`, '', again)];
+  if (answers.length > 0)
+    return [
+      ok(name, `port ${answers.map(([port]) => port).join(', ')} is on loopback and answers 401 without a password`),
+    ];
+  return listeners.length === 0
+    ? [ok(name, 'listens nowhere now; it does while a task runs')]
+    : [unknown(name, 'listens on loopback, and said nothing', '', again)];
 }
 
 function reaching(name: (what: string) => string, probe: Probe, { inSidecar }: Remedies): readonly Check[] {

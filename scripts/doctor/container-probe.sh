@@ -52,7 +52,10 @@ for process in /proc/[0-9]*; do
     *"/bridge.js "*) echo "bridge=here" ;;
     *"serve --port "*)
       port=${words#*serve --port }
-      listening="$listening ${port%% *}"
+      case " $listening " in
+        *" ${port%% *} "*) ;;
+        *) listening="$listening ${port%% *}" ;;
+      esac
       ;;
   esac
 done

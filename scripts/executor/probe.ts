@@ -16,10 +16,10 @@ export async function probeImage(engine: Engine, image: string, user: string): P
   return parseProbe(stdout);
 }
 
-/** Reads `name=value` lines; anything else is passed over. */
+/** Reads `name=value` lines; anything else is passed over. What a server said may end as its lines do, in CR and LF. */
 export function parseProbe(output: string): Probe {
   const values = new Map<string, string[]>();
-  for (const line of output.split('\n')) {
+  for (const line of output.split(/\r?\n/)) {
     const [, name, value] = /^([\w.]+)=(.*)$/.exec(line) ?? [];
     if (name === undefined || value === undefined) continue;
     values.set(name, [...(values.get(name) ?? []), value]);

@@ -18,7 +18,7 @@ const common = [
   ...['uid=1000', 'gid=0', 'workspace.path=/workspace', 'workspace=writable', 'home.path=/home/coder', 'home=writable'],
   ...['tools_mount=ro,relatime', 'opencode=1.18.33', ...tools.map((tool) => `tool.${tool}=yes`)],
 ];
-const listening = ['listens=4096 0100007F', 'answers=4096 HTTP/1.1 401 Unauthorized'];
+const listening = ['listens=4096 0100007F', 'answers=4096 HTTP/1.1 401 Unauthorized\r'];
 const service = ['service_url=https://outrigger.example.com', 'service=200', 'gateway=401'];
 const worker = [...common, ...listening, 'probe=done'];
 const sidecar = [
@@ -144,12 +144,23 @@ describe('outrigger doctor looks into a workspace', () => {
     ],
     [
       'asks for no password',
-      { sidecar: without(sidecar, /^answers/, ['answers=4096 HTTP/1.1 200 OK']) },
+      { sidecar: without(sidecar, /^answers/, ['answers=4096 HTTP/1.1 200 OK\r']) },
       'answers 200 without a password',
     ],
     [
+      'asks for no password on one of its ports, while another says nothing',
+      {
+        sidecar: [
+          ...without(sidecar, /^answers/),
+          'answers=4096 accepts connections',
+          'answers=40123 HTTP/1.1 200 OK\r',
+        ],
+      },
+      'port 40123 answers 200 without a password',
+    ],
+    [
       'answers another container',
-      { beside: ['outside=4096 HTTP/1.1 200 OK', 'probe=done'] },
+      { beside: ['outside=4096 HTTP/1.1 200 OK\r', 'probe=done'] },
       'answers: 4096 HTTP/1.1 200 OK',
     ],
     [
