@@ -264,6 +264,13 @@ export interface Evidence {
   /** Set when the bridge itself could not do its part. `retryable` is its advice. */
   readonly failure: { readonly reason: Reason; readonly message: string; readonly retryable: boolean } | null;
   readonly stop: StopReceipt | null;
+  /** What an agent of the service touched outside; missing where a bridge did the work. */
+  readonly objects?: readonly {
+    readonly kind: string;
+    readonly namespace: string | null;
+    readonly name: string;
+    readonly result: 'created' | 'changed' | 'unchanged' | 'deleted' | 'read';
+  }[];
 }
 
 /** Proof that nothing of an attempt is left. */

@@ -160,6 +160,18 @@ export const settings = {
     must: 'be a whole number from 1 to 4',
     schema: integer(1, 4),
   },
+  kubernetesNamespaces: {
+    key: 'kubernetes.namespaces',
+    variable: 'OUTRIGGER_KUBERNETES_NAMESPACES',
+    must: 'be a list of namespaces',
+    schema: wordList,
+  },
+  kubernetesKinds: {
+    key: 'kubernetes.kinds',
+    variable: 'OUTRIGGER_KUBERNETES_KINDS',
+    must: 'be a list of kinds, such as Deployment,ConfigMap',
+    schema: wordList,
+  },
   queueMax: {
     key: 'queue.max',
     variable: 'OUTRIGGER_QUEUE_MAX',

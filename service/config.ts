@@ -60,6 +60,8 @@ export interface Config {
   readonly allowInsecureHttp: boolean;
   /** Attempts at once in one workspace, 1–4. */
   readonly maxConcurrentPerWorkspace: number;
+  /** What agent `kubernetes` may touch; without kinds those that give no rights and hold no credentials. */
+  readonly kubernetes: { readonly namespaces: readonly string[]; readonly kinds: readonly string[] | undefined };
   /** Tasks that may wait at once; more are refused until some have begun. */
   readonly queueMax: number;
   readonly maxProfile: Profile;
@@ -212,6 +214,7 @@ function assemble(values: Values, { environment, homeDir, uid }: ConfigSources):
     logLevel: values.logLevel ?? 'info',
     allowInsecureHttp: values.allowInsecureHttp ?? false,
     maxConcurrentPerWorkspace: values.maxConcurrent ?? 1,
+    kubernetes: { namespaces: values.kubernetesNamespaces ?? [], kinds: values.kubernetesKinds },
     queueMax: values.queueMax ?? 10_000,
     maxProfile: values.maxProfile ?? 'ask',
   };
@@ -237,6 +240,7 @@ function describe(config: Assembled, values: Values, origins: ReadonlyMap<Name, 
     logLevel: config.logLevel,
     allowInsecureHttp: config.allowInsecureHttp,
     maxConcurrent: config.maxConcurrentPerWorkspace,
+    kubernetesNamespaces: config.kubernetes.namespaces,
     queueMax: config.queueMax,
     maxProfile: config.maxProfile,
   };

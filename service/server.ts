@@ -1,5 +1,9 @@
 import { limits, timing } from '../modules/contract.ts';
 import { agentEntryRoutes } from './agents/agent-entry-routes.ts';
+import { makeAgentCredential } from './agents/agent-credential.ts';
+import { makeCluster } from './agents/kubernetes/cluster.ts';
+import { makeKubernetesAgent } from './agents/kubernetes/kubernetes-agent.ts';
+import { usualKinds } from './agents/kubernetes/manifest.ts';
 import { makePresence } from './agents/presence.ts';
 import { makeProviderKey } from './agents/provider-key.ts';
 import { makeRegistry } from './agents/registry.ts';
@@ -199,10 +203,20 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
     },
   });
 
+  const kubernetes = makeKubernetesAgent({
+    kubeconfigOf: makeAgentCredential({ database, secrets: agentSecrets, clock }, 'kubernetes', 'KUBECONFIG'),
+    connect: makeCluster,
+    bounds: {
+      namespaces: config.kubernetes.namespaces,
+      kinds: config.kubernetes.kinds ?? Object.keys(usualKinds),
+    },
+    lookEveryMs: 2_000,
+  });
   const takeEarly = registerAttempt(engine, {
     ...settleParts,
     database,
     coder,
+    serviceAgents: [kubernetes],
     log,
     aliveSince: clock.now(),
     admit: admission.admitNow,

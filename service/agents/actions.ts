@@ -1,11 +1,5 @@
-/** One thing an agent can be asked to do. */
-export interface Action {
-  readonly name: string;
-  /** One line for people who choose. */
-  readonly summary: string;
-  /** What the agent is told where the caller writes no prompt; `{{…}}` marks come from the task's payload. */
-  readonly prompt: string;
-}
+import type { Action } from './action.ts';
+import { kubernetesActions } from './kubernetes/kubernetes-agent.ts';
 
 const style = 'Keep to the style of this repository, change nothing else, and add a test.';
 
@@ -44,11 +38,8 @@ export const catalogue: Readonly<Record<string, readonly Action[]>> = {
     },
   ],
   agentzero: [],
+  kubernetes: kubernetesActions,
 };
 
-/** Fills `{{key}}` from `values`; what is not given becomes an empty string. */
-export const fillPrompt = (template: string, values: Readonly<Record<string, string>>): string =>
-  template
-    .replace(/\{\{(\w+)\}\}/g, (_whole, key: string) => values[key] ?? '')
-    .replace(/ {2,}/g, ' ')
-    .trim();
+/** Agents that work in the service itself and need no bridge. */
+export const serviceAgents: readonly string[] = ['kubernetes'];

@@ -1,6 +1,7 @@
 import type { Agent } from '../../modules/contract.ts';
 import { ServiceError } from '../platform/errors.ts';
-import { catalogue, type Action } from './actions.ts';
+import type { Action } from './action.ts';
+import { catalogue } from './actions.ts';
 
 export interface RegisteredAgent extends Agent {
   readonly actions: readonly Action[];

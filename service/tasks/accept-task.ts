@@ -72,6 +72,7 @@ async function accept(
     prompt,
     hints: { language, file_path: context.file_path },
     payload: body.payload,
+    params: body.payload.params,
   });
   return parts.database.transaction((tx) =>
     once(tx, parts.clock, idempotency, async () => {

@@ -1,11 +1,13 @@
 import { timing, type AttemptRef, type Evidence, type Reason } from '../../modules/contract.ts';
+import { serviceAgents } from '../agents/actions.ts';
+import type { ServiceAgent } from '../agents/service-agent.ts';
 import { sendToBridge, wakeBridge } from '../bridge/bridge-store.ts';
 import type { Coder } from '../coder/coder.ts';
-import type { Clock } from '../platform/clock.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import type { DurableContext, Engine } from '../platform/engine.ts';
 import type { Logger } from '../platform/logger.ts';
-import { endModelCalls, settleAttempt, type SettleParts, type Wake } from './settle.ts';
+import { nothingRan, runHere } from './run-here.ts';
+import { endModelCalls, settleAttempt, type SettleParts } from './settle.ts';
 import { appendEvent } from './task-events.ts';
 import { changeAttempt, changeTask, lockTask, moveTask, readAttempt } from './task-store.ts';
 import {
@@ -16,28 +18,19 @@ import {
   type AttemptRecord,
   type TaskRecord,
 } from './task.ts';
-
-/**
- * The durable story of one attempt.
- *
- * It holds no state: each turn looks at the rows, does the one thing that is due, and says how long nothing will
- * be due. A signal only means "look again", so a lost, doubled or late one is harmless.
- */
-export type Turn =
-  { readonly done: false; readonly waitMs: number } | { readonly done: true; readonly wakes: readonly Wake[] };
+import { done, lockCurrent, wait, type Turn } from './turn.ts';
 
 export interface AttemptParts extends SettleParts {
   readonly database: Database;
   readonly coder: Pick<Coder, 'ensureRunning'>;
+  /** Agents that work in this process. */
+  readonly serviceAgents: readonly ServiceAgent[];
   readonly log: Logger;
   /** Since when this process can hear heartbeats. */
   readonly aliveSince: Date;
   /** Called after an attempt gave back its place. */
   readonly admit: () => Promise<unknown>;
 }
-
-const done = (wakes: readonly Wake[] = []): Turn => ({ done: true, wakes });
-const wait = (waitMs: number): Turn => ({ done: false, waitMs: Math.max(waitMs, 50) });
 
 /** How often a starting workspace is looked at. */
 const workspacePollMs = 2_000;
@@ -108,7 +101,10 @@ async function takeTurnOrWait(parts: AttemptParts, ref: AttemptRef): Promise<Tur
 export async function takeTurn(parts: AttemptParts, ref: AttemptRef): Promise<Turn> {
   const attempt = await readAttempt(parts.database, ref.task_id, ref.attempt);
   if (!attempt) return done();
-  if (attempt.state === 'preparing') return prepare(parts, ref);
+  if (attempt.state === 'preparing') {
+    const agent = parts.serviceAgents.find(({ name }) => name === attempt.agent);
+    return agent ? runHere(parts, agent, ref) : prepare(parts, ref);
+  }
   return parts.database.transaction((tx) => lockedTurn(tx, parts, ref));
 }
 
@@ -244,6 +240,7 @@ export async function askToStop(
     data: { attempt: task.attempt, state: task.state, reason },
   });
   await appendEvent(tx, { taskId: task.id, attempt: task.attempt, type: 'task.stopping', at: now, data: { reason } });
+  if (serviceAgents.includes(task.agent)) return;
   await sendToBridge(tx, parts.clock, task.workspaceId, 'stop', { task_id: task.id, attempt: task.attempt, reason });
 }
 
@@ -251,25 +248,5 @@ async function settle(tx: Transaction, parts: AttemptParts, task: TaskRecord, ev
   return done(await settleAttempt(tx, parts, task, evidence));
 }
 
-async function lockCurrent(
-  tx: Transaction,
-  ref: AttemptRef,
-): Promise<{ task: TaskRecord; attempt: AttemptRecord } | null> {
-  const task = await lockTask(tx, ref.task_id);
-  const attempt = await readAttempt(tx, ref.task_id, ref.attempt);
-  return task && attempt && task.attempt === ref.attempt ? { task, attempt } : null;
-}
-
 const failure = (reason: Reason, message: string, retryable: boolean): Evidence =>
   failedEvidence({ reason, message, retryable });
-
-/** A stop of something that never reached a bridge needs no more proof than that. */
-const nothingRan = (clock: Clock): Evidence => ({
-  ...failedEvidence({ reason: 'UserStopped', message: 'Stopped before it began.', retryable: false }),
-  stop: {
-    stopped_at: clock.now().toISOString(),
-    method: 'already_gone',
-    processes_left: 0,
-    tokens_after_stop: 0,
-  },
-});

@@ -97,7 +97,9 @@ const rules: readonly (readonly [name: string, rule: Rule])[] = [
   [
     'nothing changed',
     ({ evidence }) =>
-      evidence.diff.files === 0 ? { outcome: 'no_change', reason: null, message: null, retryable: false } : null,
+      evidence.diff.files === 0 && !hasTouched(evidence)
+        ? { outcome: 'no_change', reason: null, message: null, retryable: false }
+        : null,
   ],
 ];
 
@@ -112,6 +114,9 @@ export function judge(judged: Judged): Verdict {
   }
   return { outcome: 'succeeded', reason: null, message: null, retryable: false };
 }
+
+/** A read is all that was asked for where an agent of the service reports one. */
+const hasTouched = ({ objects = [] }: Evidence): boolean => objects.some(({ result }) => result !== 'unchanged');
 
 const endedByItself = (evidence: Evidence): boolean =>
   evidence.failure === null && evidence.last_message?.finish === 'stop';

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { limits, profiles, timing, type Profile, type Verify } from '../../modules/contract.ts';
-import { fillPrompt } from '../agents/actions.ts';
+import { fillPrompt, type Action } from '../agents/action.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { CoderWorkspace } from '../coder/coder.ts';
+import { ServiceError } from '../platform/errors.ts';
 import { uuidv7, type Clock } from '../platform/clock.ts';
 import type { Transaction } from '../platform/database.ts';
 import { appendEvent } from './task-events.ts';
@@ -56,6 +57,8 @@ export const taskBody = z.strictObject({
     action: z.string().min(1).max(100),
     language: z.string().max(100).optional(),
     prompt: promptText.optional(),
+    /** For agents whose actions take more than a prompt. */
+    params: z.record(z.string(), z.unknown()).optional(),
     context: z
       .object({ workspace_id: z.string().min(1).max(200).optional(), file_path: z.string().max(4_096).optional() })
       .prefault({}),
@@ -98,6 +101,7 @@ export function checkWork(
     prompt?: string | undefined;
     hints?: Readonly<Record<string, string | undefined>>;
     payload: unknown;
+    params?: unknown;
     profile?: Profile | undefined;
     model?: string | undefined;
     verify?: Verify | undefined;
@@ -114,7 +118,7 @@ export function checkWork(
     agent,
     action,
     prompt: withHints(given.prompt ?? fillPrompt(known.prompt, Object.fromEntries(hints)), hints),
-    payload: given.payload,
+    payload: known.params ? { action, params: checkParams(agent, known, given.params) } : given.payload,
     profile,
     model,
     fallback: given.fallback ? checkFallback(bounds, action, { agent, model, profile }, given.fallback) : null,
@@ -136,6 +140,22 @@ function checkFallback(
   bounds.registry.action(agent, action);
   choose(bounds, { model, profile: first.profile });
   return { agent, model };
+}
+
+/** Throws `unprocessable` naming each parameter that the action does not take as it was given. */
+function checkParams(agent: string, { name, params }: Action, given: unknown): unknown {
+  const result = params?.safeParse(given ?? {});
+  if (result?.success) return result.data;
+  const errors = (result?.error.issues ?? []).map(({ path, message }) => ({
+    path: ['params', ...path].join('.'),
+    message,
+  }));
+  throw new ServiceError(
+    'unprocessable',
+    'params_invalid',
+    `Action '${name}' of agent '${agent}' does not take these params: ${errors[0]?.path}: ${errors[0]?.message}. See errors[].`,
+    { errors },
+  );
 }
 
 const withHints = (prompt: string, hints: readonly (readonly [string, string])[]): string =>

@@ -74,7 +74,8 @@ export async function checkWorkflow(
   const steps: StepRecord[] = [];
   for (const [position, step] of body.steps.entries()) {
     const { workspace, bounds } = await placeOf(step.workspace_id ?? body.workspace_id);
-    const given = { ...step, prompt: step.params.prompt, payload: step.params };
+    const { prompt, ...params } = step.params;
+    const given = { ...step, prompt, payload: step.params, params };
     const work = checkWork(bounds, step.agent, step.task, given);
     const earlier = ancestors(graph, step.id);
     for (const used of outputsUsed(work.prompt)) if (!earlier.has(used)) throw outputNotReady(step.id, used);

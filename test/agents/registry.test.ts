@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { catalogue, fillPrompt, type Action } from '../../service/agents/actions.ts';
+import { fillPrompt, type Action } from '../../service/agents/action.ts';
+import { catalogue } from '../../service/agents/actions.ts';
 import { makeRegistry } from '../../service/agents/registry.ts';
 import { ServiceError } from '../../service/platform/errors.ts';
 

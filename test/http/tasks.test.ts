@@ -121,12 +121,24 @@ describe('bad input gets a clear problem and stores nothing', () => {
       'scripted/test',
     ],
     [
-      'the documented workflow, naming kubernetes until that agent exists',
+      'a step for an agent that does not exist',
       workflowsPath,
-      workflowFixture,
+      { name: 'x', ...context, steps: [{ id: 'a', agent: 'robot', task: 'fly' }] },
       422,
       'agent_unknown',
       'kubernetes',
+    ],
+    [
+      'a step with params that its action does not take (part of S-47)',
+      workflowsPath,
+      {
+        name: 'x',
+        ...context,
+        steps: [{ id: 'a', agent: 'kubernetes', task: 'apply_manifest', params: { manifest: 7, privileged: true } }],
+      },
+      422,
+      'params_invalid',
+      'params.manifest',
     ],
     ['a workflow without steps', workflowsPath, { name: 'x', steps: [] }, 400, 'invalid_request', 'step'],
     [
@@ -377,6 +389,26 @@ describe('the life of a task', () => {
     });
     bridge.close();
     await bridge.closed;
+  });
+});
+
+describe('C-21 the documented workflow (part of S-37)', () => {
+  it('is accepted unchanged, for the only running workspace of its submitter', async () => {
+    const answer = await outrigger.call(outrigger.people.ada, 'POST', workflowsPath, workflowFixture);
+    const { body } = await outrigger.call(outrigger.people.ada, 'GET', `${workflowsPath}/${answer.body.id}`);
+
+    expect(answer.status).toBe(201);
+    expect(body.steps).toMatchObject([
+      { id: 'backend', agent: 'opencode', workspace_id: outrigger.workspace.id },
+      { id: 'frontend', agent: 'opencode', depends_on: ['backend'] },
+      { id: 'deploy', agent: 'kubernetes', task: 'apply_manifest', depends_on: ['backend', 'frontend'] },
+    ]);
+    const first = await eventually('its first step to be a task', async () => {
+      const now = await outrigger.call(outrigger.people.ada, 'GET', `${workflowsPath}/${answer.body.id}`);
+      return now.body.steps[0].task_id as string | null;
+    });
+    await outrigger.call(outrigger.people.ada, 'POST', `/api/v2/agents/tasks/${first}/stop`);
+    await finished(first);
   });
 });
 

@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Lease } from '../../modules/contract.ts';
 import { makeRegistry } from '../../service/agents/registry.ts';
+import type { ServiceAgent } from '../../service/agents/service-agent.ts';
 import { pendingOfTask } from '../../service/approvals/approval-store.ts';
 import { makeApprovals } from '../../service/approvals/approvals.ts';
 import { makeAuditLog } from '../../service/audit/audit-log.ts';
@@ -12,12 +13,14 @@ import { loadPrices } from '../../service/gateway/prices.ts';
 import type { EnqueueRequest } from '../../service/platform/engine.ts';
 import { silentLogger } from '../../service/platform/logger.ts';
 import { makeAdmission, type Admission } from '../../service/tasks/admit.ts';
-import { takeTurn, type AttemptParts, type Turn } from '../../service/tasks/attempt.ts';
+import { takeTurn, type AttemptParts } from '../../service/tasks/attempt.ts';
 import { makeApprovalHook } from '../../service/tasks/asks.ts';
 import { makeLeaseHandlers } from '../../service/tasks/leases.ts';
 import { checkWork, submitTask, taskBody } from '../../service/tasks/submit-task.ts';
+import type { StopParts } from '../../service/tasks/stop-task.ts';
 import { lockTask, readTask } from '../../service/tasks/task-store.ts';
 import type { TaskRecord } from '../../service/tasks/task.ts';
+import type { Turn } from '../../service/tasks/turn.ts';
 import type { WorkLimits } from '../../service/tasks/work-bounds.ts';
 import { makeTestClock, type TestClock } from './clock.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
@@ -34,6 +37,8 @@ export interface TasksRoom {
   readonly handlers: BridgeHandlers;
   readonly admission: Admission;
   readonly bridge: BridgeIdentity;
+  /** What stopping a task needs. */
+  readonly stopParts: StopParts;
   /** What Coder says when a turn asks whether the workspace runs. */
   workspaceIs: 'running' | 'starting' | 'unreachable' | { refused: string };
   /** What the workspace allows when a bridge asks for work; null while Coder does not say. */
@@ -50,7 +55,9 @@ export interface TasksRoom {
   close(): Promise<void>;
 }
 
-export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Promise<TasksRoom> {
+export async function makeTasksRoom(
+  options: { perWorkspace?: number; serviceAgents?: readonly ServiceAgent[] } = {},
+): Promise<TasksRoom> {
   const data = await createTestDatabase();
   const { database } = data;
   const clock = makeTestClock();
@@ -128,6 +135,7 @@ export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Pr
       return aliveSince;
     },
     admit: () => Promise.resolve(),
+    serviceAgents: options.serviceAgents ?? [],
     coder: {
       ensureRunning: () =>
         room.workspaceIs === 'unreachable'
@@ -175,6 +183,7 @@ export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Pr
     handlers,
     admission,
     bridge,
+    stopParts: { ...parts, engine },
     workspaceIs: 'running',
     limits: bounds,
     async submit(change = {}, workspaceId = bridge.workspaceId) {
@@ -183,10 +192,11 @@ export async function makeTasksRoom(options: { perWorkspace?: number } = {}): Pr
         payload: { action: 'generate_code', prompt: 'Do it' },
         ...change,
       });
-      const work = checkWork(bounds, 'opencode', body.payload.action, {
+      const work = checkWork(bounds, body.type, body.payload.action, {
         ...body,
         prompt: body.payload.prompt,
         payload: body.payload,
+        params: body.payload.params,
       });
       const submitter = { id: bridge.ownerId, name: 'ada', commitIdentity: { name: 'Ada', email: 'ada@localhost' } };
       const workspace = workspaceOf(workspaceId);

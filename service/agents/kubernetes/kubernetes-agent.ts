@@ -1,0 +1,182 @@
+import { z } from 'zod';
+import type { Action } from '../action.ts';
+import { AgentFailure, type ServiceAgent, type ServiceResult, type TouchedObject } from '../service-agent.ts';
+import type { Cluster } from './cluster.ts';
+import { readKubeconfig, type ClusterAccess } from './kubeconfig.ts';
+import {
+  apiVersionText,
+  kindText,
+  mustBeAllowed,
+  nameText,
+  readManifest,
+  usualKinds,
+  type KubernetesBounds,
+  type KubernetesObject,
+} from './manifest.ts';
+import { makeObjects, type Objects } from './objects.ts';
+
+const manifestParams = z.strictObject({
+  manifest: z
+    .string()
+    .refine((text) => Buffer.byteLength(text) <= 512 * 1024, 'the manifest is larger than 512 KiB')
+    .optional(),
+  namespace: nameText.optional(),
+});
+const objectParams = z.strictObject({
+  kind: kindText,
+  name: nameText,
+  namespace: nameText.optional(),
+  api_version: apiVersionText.optional(),
+});
+
+/** What the agent can be asked for: a closed list. */
+export const kubernetesActions: readonly Action[] = [
+  {
+    name: 'apply_manifest',
+    summary: 'Applies a manifest: the cluster checks all of it first, then takes it.',
+    prompt: 'Apply the manifest to the cluster.',
+    params: manifestParams,
+  },
+  { name: 'get', summary: 'Reads an object.', prompt: 'Read the object.', params: objectParams },
+  {
+    name: 'rollout_status',
+    summary: 'Waits until a workload runs as it should.',
+    prompt: 'Wait until the workload is rolled out.',
+    params: objectParams,
+  },
+  { name: 'delete', summary: 'Deletes an object.', prompt: 'Delete the object.', params: objectParams },
+];
+
+export interface KubernetesParts {
+  /** The kubeconfig of an organization, or null where its admin gave none. */
+  readonly kubeconfigOf: (organizationId: string) => Promise<string | null>;
+  readonly connect: (access: ClusterAccess) => Cluster;
+  readonly bounds: KubernetesBounds;
+  /** How often a rollout is looked at. */
+  readonly lookEveryMs: number;
+}
+
+interface Act {
+  readonly objects: Objects;
+  readonly namespace: string;
+  readonly bounds: KubernetesBounds;
+  readonly lookEveryMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Works on a cluster with the kubeconfig of the submitter's organization, which never reaches a workspace. */
+export const makeKubernetesAgent = (parts: KubernetesParts): ServiceAgent => ({
+  name: 'kubernetes',
+  async execute({ organizationId, action, params }, signal) {
+    const text = await parts.kubeconfigOf(organizationId);
+    if (text === null) throw noKubeconfig();
+    const access = readKubeconfig(text);
+    const objects = makeObjects(parts.connect(access), signal);
+    const { bounds, lookEveryMs } = parts;
+    return run(action, params, { objects, namespace: access.namespace, bounds, lookEveryMs, signal });
+  },
+});
+
+function run(action: string, params: unknown, act: Act): Promise<ServiceResult> {
+  switch (action) {
+    case 'apply_manifest':
+      return applyManifest(manifestParams.parse(params), act);
+    case 'get':
+      return get(objectOf(params, act), act);
+    case 'rollout_status':
+      return rollout(objectOf(params, act), act);
+    case 'delete':
+      return remove(objectOf(params, act), act);
+    default:
+      throw new AgentFailure('AgentError', `The agent has no action '${action}'.`);
+  }
+}
+
+/** Nothing is applied unless the cluster would take all of it. */
+async function applyManifest(params: z.output<typeof manifestParams>, act: Act): Promise<ServiceResult> {
+  if (params.manifest === undefined) throw noManifest();
+  const objects = readManifest(params.manifest, params.namespace ?? act.namespace, act.bounds);
+  for (const object of objects) await act.objects.check(object);
+  const touched: TouchedObject[] = [];
+  for (const object of objects) touched.push(await act.objects.apply(object));
+  return { output: linesOf(touched), objects: touched };
+}
+
+function objectOf(params: unknown, { namespace, bounds }: Act): KubernetesObject {
+  const given = objectParams.parse(params);
+  const apiVersion = given.api_version ?? usualKinds[given.kind];
+  if (apiVersion === undefined) throw new AgentFailure('ContextError', `Give api_version for ${given.kind}.`);
+  const metadata = { name: given.name, namespace: given.namespace ?? namespace };
+  mustBeAllowed({ kind: given.kind, metadata }, bounds);
+  return { apiVersion, kind: given.kind, metadata };
+}
+
+async function mustBeThere(object: KubernetesObject, { objects }: Act): Promise<Readonly<Record<string, unknown>>> {
+  const found = await objects.read(object);
+  if (found) return found;
+  const { name, namespace } = object.metadata;
+  throw new AgentFailure('ContextError', `There is no ${object.kind} ${name} in namespace ${namespace}.`);
+}
+
+async function get(object: KubernetesObject, act: Act): Promise<ServiceResult> {
+  const { metadata, ...rest } = await mustBeThere(object, act);
+  const { managedFields: _theirs, ...shown } = metadata as Record<string, unknown>;
+  return { output: JSON.stringify({ metadata: shown, ...rest }, null, 2), objects: [touchedOf(object, 'read')] };
+}
+
+async function rollout(object: KubernetesObject, act: Act): Promise<ServiceResult> {
+  while (!isRolledOut(await mustBeThere(object, act))) await pause(act.lookEveryMs, act.signal);
+  const { name } = object.metadata;
+  return { output: `${object.kind} ${name} is rolled out.`, objects: [touchedOf(object, 'read')] };
+}
+
+/** Source: `kubectl rollout status` */
+function isRolledOut(body: Readonly<Record<string, unknown>>): boolean {
+  const { generation } = body['metadata'] as { generation?: number };
+  const { replicas: wanted = 1 } = (body['spec'] ?? {}) as { replicas?: number };
+  const status = (body['status'] ?? {}) as Record<string, number | undefined>;
+  return (
+    (status['observedGeneration'] ?? 0) >= (generation ?? 0) &&
+    (status['updatedReplicas'] ?? 0) >= wanted &&
+    (status['availableReplicas'] ?? 0) >= wanted &&
+    (status['replicas'] ?? 0) <= wanted
+  );
+}
+
+async function remove(object: KubernetesObject, { objects }: Act): Promise<ServiceResult> {
+  const touched = await objects.delete(object);
+  return { output: linesOf([touched]), objects: [touched] };
+}
+
+const touchedOf = ({ kind, metadata }: KubernetesObject, result: TouchedObject['result']): TouchedObject => ({
+  kind,
+  namespace: metadata.namespace,
+  name: metadata.name,
+  result,
+});
+
+const linesOf = (objects: readonly TouchedObject[]): string =>
+  objects.map(({ kind, namespace, name, result }) => `${kind} ${namespace}/${name}: ${result}`).join('\n');
+
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(new AgentFailure('UserStopped', 'Stopped while it waited.'));
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', stop);
+      resolve();
+    }, ms);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+
+const noKubeconfig = (): AgentFailure =>
+  new AgentFailure(
+    'ContextError',
+    "This organization gave no kubeconfig. An admin writes it as a secret and names it in agent 'kubernetes' as KUBECONFIG.",
+  );
+
+const noManifest = (): AgentFailure =>
+  new AgentFailure('ContextError', 'There is no manifest to apply. Give it as params.manifest.');

@@ -1,0 +1,91 @@
+import { AgentFailure, type TouchedObject } from '../service-agent.ts';
+import type { Cluster, ClusterAnswer } from './cluster.ts';
+import type { KubernetesObject } from './manifest.ts';
+
+/** The objects of one cluster by their kind. */
+export interface Objects {
+  read(object: KubernetesObject): Promise<Readonly<Record<string, unknown>> | null>;
+  /** Asks the cluster whether it would take the object; nothing changes. */
+  check(object: KubernetesObject): Promise<void>;
+  apply(object: KubernetesObject): Promise<TouchedObject>;
+  delete(object: KubernetesObject): Promise<TouchedObject>;
+}
+
+const fieldManager = 'outrigger';
+
+export function makeObjects(cluster: Cluster, signal: AbortSignal): Objects {
+  const paths = new Map<string, Promise<string>>();
+
+  /** The folder of a kind, as the cluster's own discovery names it. */
+  function folderOf({ apiVersion, kind }: KubernetesObject): Promise<string> {
+    const key = `${apiVersion}/${kind}`;
+    const folder = paths.get(key) ?? discover(cluster, apiVersion, kind, signal);
+    paths.set(key, folder);
+    return folder;
+  }
+  async function pathOf(object: KubernetesObject): Promise<string> {
+    const { name, namespace } = object.metadata;
+    return (await folderOf(object)).replace('{namespace}', encodeURIComponent(namespace)) + encodeURIComponent(name);
+  }
+  async function patch(object: KubernetesObject, isDry: boolean): Promise<ClusterAnswer> {
+    const query = `?fieldManager=${fieldManager}&force=true&fieldValidation=Strict${isDry ? '&dryRun=All' : ''}`;
+    const call = { method: 'PATCH' as const, path: (await pathOf(object)) + query, body: object };
+    return accepted(object, await cluster.call(call, signal));
+  }
+  const touched = (object: KubernetesObject, result: TouchedObject['result']): TouchedObject => ({
+    kind: object.kind,
+    namespace: object.metadata.namespace,
+    name: object.metadata.name,
+    result,
+  });
+
+  const objects: Objects = {
+    async read(object) {
+      const answer = await cluster.call({ method: 'GET', path: await pathOf(object) }, signal);
+      return answer.status === 404 ? null : accepted(object, answer).body;
+    },
+    async check(object) {
+      await patch(object, true);
+    },
+    async apply(object) {
+      const before = await objects.read(object);
+      const { body } = await patch(object, false);
+      if (before === null) return touched(object, 'created');
+      return touched(object, versionOf(before) === versionOf(body) ? 'unchanged' : 'changed');
+    },
+    async delete(object) {
+      const path = `${await pathOf(object)}?propagationPolicy=Background`;
+      const answer = await cluster.call({ method: 'DELETE', path }, signal);
+      if (answer.status === 404) return touched(object, 'unchanged');
+      accepted(object, answer);
+      return touched(object, 'deleted');
+    },
+  };
+  return objects;
+}
+
+const versionOf = (body: Readonly<Record<string, unknown>>): unknown =>
+  (body['metadata'] as { resourceVersion?: unknown } | undefined)?.resourceVersion;
+
+async function discover(cluster: Cluster, apiVersion: string, kind: string, signal: AbortSignal): Promise<string> {
+  const base = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  const { status, body } = await cluster.call({ method: 'GET', path: base }, signal);
+  const resources = (body['resources'] ?? []) as { name: string; kind: string; namespaced: boolean }[];
+  const found = resources.find((one) => one.kind === kind && !one.name.includes('/'));
+  if (status === 401 || status === 403) throw refused(`${apiVersion} ${kind}`, status, body);
+  if (!found) throw new AgentFailure('ContextError', `The cluster knows no ${kind} of ${apiVersion}.`);
+  if (!found.namespaced)
+    throw new AgentFailure('ContextError', `${kind} belongs to no namespace, so it is not allowed.`);
+  return `${base}/namespaces/{namespace}/${found.name}/`;
+}
+
+function accepted({ kind, metadata }: KubernetesObject, answer: ClusterAnswer): ClusterAnswer {
+  if (answer.status >= 400) throw refused(`${kind} ${metadata.name}`, answer.status, answer.body);
+  return answer;
+}
+
+const refused = (what: string, status: number, body: Readonly<Record<string, unknown>>): AgentFailure =>
+  new AgentFailure(
+    'ContextError',
+    `The cluster refused ${what} (${status}): ${typeof body['message'] === 'string' ? body['message'].slice(0, 500) : 'it did not say why'}`,
+  );
