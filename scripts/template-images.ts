@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { CommandFailure } from './command-failure.ts';
+import { pinned } from './images/pinned.ts';
 import { readText } from './template-context.ts';
 import { parseYaml, type Declarations, type Values } from './template-variables.ts';
 
@@ -11,9 +12,6 @@ export const lockFileName = 'images.lock.json';
 export const executorNames = ['base', 'devbox', 'code-server', 'nix'] as const;
 export const imageNames = ['opencode', ...executorNames, 'service'] as const;
 export type ImageName = (typeof imageNames)[number];
-
-const pinned = /^[^\s@]+@sha256:[0-9a-f]{64}$/;
-export const isPinned = (image: string): boolean => pinned.test(image);
 
 const lockShape = z.strictObject({
   version: z.literal(1),

@@ -3,8 +3,9 @@ import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { CommandFailure } from './command-failure.ts';
 import { images as kinds } from './images/agents.ts';
+import { isPinned } from './images/pinned.ts';
 import { lastLine, runProgram, type Ran } from './program.ts';
-import { imageNames, isPinned, lockFileName, readLock, type ImageName, type Lock } from './template-images.ts';
+import { imageNames, lockFileName, readLock, type ImageName, type Lock } from './template-images.ts';
 import { templatesDirectory } from './template-render.ts';
 
 export interface LockFlags {

@@ -1,6 +1,7 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { CommandFailure } from './command-failure.ts';
+import { isPinned } from './images/pinned.ts';
 
 /** A `variable` block, as far as pushing asks. */
 export interface VariableDeclaration {
@@ -105,7 +106,7 @@ export const imagesIn = (values: Values): readonly string[] => [
 function checkPinned(name: string, value: string | undefined): void {
   if (value === undefined) return;
   const images = name.endsWith('s') ? readList(value) : [value];
-  if (images !== null && images.length > 0 && images.every((image) => /@sha256:[0-9a-f]{64}$/.test(image))) return;
+  if (images !== null && images.length > 0 && images.every(isPinned)) return;
   throw new CommandFailure(
     2,
     images === null || images.length === 0

@@ -1,4 +1,5 @@
 import { bridgeEnvironment, names, tokenPrefix } from '../contract.ts';
+import { digestPattern } from '../workspace/image-name.ts';
 import { containersOf } from './containers.ts';
 import type { Rule, Whole } from './rule.ts';
 import { argvsIn, blocksOf, stringsIn, type Body, type Declared } from './template.ts';
@@ -21,7 +22,7 @@ const judgedTypes = new Set([
   'kubernetes_secret_v1',
 ]);
 
-const digest = /@sha256:[0-9a-f]{64}$/;
+const digest = new RegExp(`${digestPattern}$`);
 const chosenByAdmin = /^\$\{(var\.\w+_image|local\.executor_image)\}$/;
 const secretName = /(^|_)(secret|token|password|credential|api_key|private_key)(_|$)/;
 const ourTokens = new RegExp(`(${Object.values(tokenPrefix).join('|')})([A-Za-z0-9]+_)?[A-Za-z0-9_-]{43}`);

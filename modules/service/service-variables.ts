@@ -1,5 +1,6 @@
 import type { Construct } from 'constructs';
 import { profiles } from '../contract.ts';
+import { digestPattern } from '../workspace/image-name.ts';
 import { flag, oneOf, optionalText, rule, variable, wholeNumber } from '../workspace/variable.ts';
 import { hasDatabase, serviceSecrets, variableOf, type ServiceSecret } from './service-secrets.ts';
 
@@ -17,7 +18,7 @@ export function serviceVariables(scope: Construct): void {
     type: 'string',
     validation: [
       rule(
-        'can(regex("@sha256:[0-9a-f]{64}$", var.service_image))',
+        `can(regex("${digestPattern}$", var.service_image))`,
         'Pin the image by digest, such as "registry.example.com/outrigger-service:1@sha256:<64 hex digits>".',
       ),
     ],

@@ -3,10 +3,10 @@ import type { Construct } from 'constructs';
 import { agentModes, profiles, tokenPrefix } from '../contract.ts';
 import { explain } from '../hcl/comment.ts';
 import { ideVariables } from './ide-choice.ts';
-import { imageName } from './image-name.ts';
+import { digestPattern, imageName } from './image-name.ts';
 import { flag, oneOf, optionalText, rule, someOf, variable, wholeNumber } from './variable.ts';
 
-const pinned = '@sha256:[0-9a-f]{64}$';
+const pinned = `${digestPattern}$`;
 /** What may stand inside a quoted HCL string as it is. Source: the grammar of distribution/reference. */
 const imageReference = /^[a-zA-Z0-9][a-zA-Z0-9._:/@-]{0,511}$/;
 const exampleImage = 'registry.example.com/base:1@sha256:<64 hex digits>';

@@ -1,5 +1,7 @@
-/** Tag and digest at the end of a pinned image. */
-const pin = '/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/';
+/** The digest at the end of a pinned image, as a pattern that Terraform and JavaScript read alike. */
+export const digestPattern = '@sha256:[0-9a-f]{64}';
+/** Tag and digest, as a pattern of Terraform's `replace`. */
+const pin = `/(:[^/:@]+)?${digestPattern}$/`;
 
 /**
  * What an image is called in the form: without tag and digest, as an HCL expression.

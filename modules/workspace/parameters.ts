@@ -4,7 +4,7 @@ import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import { agentMemoryMb, gitDepth } from './choices.ts';
 import { ideField } from './ide-choice.ts';
-import { imageName } from './image-name.ts';
+import { digestPattern, imageName } from './image-name.ts';
 import { offerEach, parameter, size } from './parameter.ts';
 import { listOf } from './variable.ts';
 
@@ -84,7 +84,7 @@ function imageFields(scope: Construct): void {
   });
   named.addOverride('validation', {
     regex: interpolation(
-      '"^(${join("|", [for prefix in var.allowed_images : replace(prefix, "/[.+]/", "\\\\$0")])})[A-Za-z0-9._/:-]*${var.allow_unpinned_images ? "(@sha256:[0-9a-f]{64})?" : "@sha256:[0-9a-f]{64}"}$"',
+      `"^(\${join("|", [for prefix in var.allowed_images : replace(prefix, "/[.+]/", "\\\\$0")])})[A-Za-z0-9._/:-]*\${var.allow_unpinned_images ? "(${digestPattern})?" : "${digestPattern}"}$"`,
     ),
     error: interpolation(
       '"Begin with ${join(" or ", var.allowed_images)} and end with a digest, such as ${try(var.allowed_images[0], "")}tools:1@sha256:<64 hex digits>."',

@@ -1,9 +1,8 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { CommandFailure } from '../command-failure.ts';
+import { isPinned } from './pinned.ts';
 import type { ImageSettings } from './settings.ts';
-
-const digest = /@sha256:[0-9a-f]{64}$/;
 
 /** Refuses a build whose base could be another one tomorrow. */
 export function checkBase({ baseImage, isLocalBaseAllowed, kind }: ImageSettings): void {
@@ -16,7 +15,7 @@ export function checkBase({ baseImage, isLocalBaseAllowed, kind }: ImageSettings
         "  docker image inspect --format '{{index .RepoDigests 0}}' debian:bookworm-slim",
     );
   }
-  if (digest.test(baseImage)) return;
+  if (isPinned(baseImage)) return;
   if (isLocalBaseAllowed && /:(?!latest$)[\w.-]+$/.test(baseImage)) return;
   throw new CommandFailure(
     2,

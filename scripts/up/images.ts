@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { CommandFailure } from '../command-failure.ts';
+import { isPinned } from '../images/pinned.ts';
 import { readSettings, referenceOf } from '../images/settings.ts';
 import { lastLine, runProgram } from '../program.ts';
-import { isPinned } from '../template-images.ts';
 import type { Docker } from './docker.ts';
 import { startPassingRegistry } from './passing-registry.ts';
 

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CommandFailure } from '../../scripts/command-failure.ts';
-import { endOfLifeOf, isPinned, readLock, valuesFromLock } from '../../scripts/template-images.ts';
+import { isPinned } from '../../scripts/images/pinned.ts';
+import { endOfLifeOf, readLock, valuesFromLock } from '../../scripts/template-images.ts';
 import { runLock, type LockFlags } from '../../scripts/template-lock.ts';
 
 const digest = (character: string): string => `sha256:${character.repeat(64)}`;
