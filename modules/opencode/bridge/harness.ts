@@ -15,14 +15,15 @@ export interface HarnessStart {
   readonly prefersKnownPort: boolean;
 }
 
-const readyMs = 60_000;
+/** It takes two seconds, and minutes on a machine that has too much to do; a try that is given up makes that worse. */
+const readyMs = 180_000;
 const probeEveryMs = 250;
 const tries = 3;
 
 /**
  * Starts `opencode serve` for one attempt and waits until it answers; its ready line proves nothing.
  *
- * Errors   `AgentServerNotReady` (retryable) after 60 s, or when it ended three times before it answered.
+ * Errors   `AgentServerNotReady` (retryable) after three minutes, or when it ended three times before it answered.
  */
 export async function startHarness(start: HarnessStart): Promise<HarnessClient> {
   for (let attempt = 1; ; attempt += 1) {
