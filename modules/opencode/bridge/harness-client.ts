@@ -28,7 +28,8 @@ export interface HarnessAddress {
   readonly directory: string;
 }
 
-const callMs = 10_000;
+/** The first call after a start makes OpenCode load everything. */
+const callMs = 60_000;
 const probeMs = 5_000;
 /** A heartbeat comes every 10 s; three missed ones mean a dead stream. */
 const silenceMs = 30_000;
