@@ -19,12 +19,12 @@ describe('the catalogue', () => {
     actions.map((action) => ({ agent, ...action })),
   );
 
-  it('has generate_code, generate_api and generate_ui with prompts of their own (part of S-40)', () => {
-    const prompts = ['generate_code', 'generate_api', 'generate_ui'].map(
+  it('S-40 has generate_code, generate_api, generate_ui and apply_manifest with prompts of their own', () => {
+    const prompts = ['generate_code', 'generate_api', 'generate_ui', 'apply_manifest'].map(
       (name) => everything.find((one) => one.name === name)?.prompt ?? '',
     );
 
-    expect(new Set(prompts).size).toBe(3);
+    expect(new Set(prompts).size).toBe(4);
     expect(prompts.every((prompt) => prompt.length > 20)).toBe(true);
   });
 
@@ -44,6 +44,14 @@ describe('the catalogue', () => {
         if (prompt.includes('{{language}}')) expect(text).toContain(values['language'] ?? '');
       }),
     );
+  });
+});
+
+describe('S-39 the registry', () => {
+  it('knows opencode, agentzero and kubernetes by these names', () => {
+    const names = makeRegistry().agents.map((one) => one.name());
+
+    expect(names).toEqual(expect.arrayContaining(['opencode', 'agentzero', 'kubernetes']));
   });
 });
 

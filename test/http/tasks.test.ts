@@ -69,7 +69,7 @@ describe('bad input gets a clear problem and stores nothing', () => {
   const cases: readonly [title: string, path: string, body: unknown, status: number, code: string, words: string][] = [
     ['S-46 an unknown type', tasksPath, { ...taskFixture, type: 'robot' }, 422, 'type_unknown', 'robot'],
     [
-      'an unknown action, with the list (part of S-40)',
+      'S-40 an unknown action, with the list',
       tasksPath,
       { ...taskFixture, payload: { ...payload, action: 'fly' } },
       422,
