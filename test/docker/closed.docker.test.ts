@@ -8,7 +8,8 @@ import { removeImages, withDockerAtLength } from './images.ts';
 import { openRoom, type Room } from './room.ts';
 
 const minutes = 60_000;
-jest.setTimeout(5 * minutes);
+// The first test also builds the images.
+jest.setTimeout(15 * minutes);
 const canary = 'canary-of-the-home-7f31c0';
 const stub = fileURLToPath(new URL('../modules/workspace/helper/stub-ide.mjs', import.meta.url));
 const ide = `http://127.0.0.1:${String(ports.ide)}`;
@@ -21,7 +22,7 @@ const facts = '/home/coder/.local/state/outrigger/facts';
 withDockerAtLength('the sidecar against the worker, in real containers', () => {
   let room: Room;
   beforeAll(async () => {
-    room = await openRoom();
+    room = await openRoom({ hasIde: true });
     await room.startContainers();
     await installStub();
     await worker(`umask 022; echo ${canary} > ~/secret.txt; chmod 644 ~/secret.txt; chmod 755 ~`);

@@ -1,11 +1,12 @@
 import { afterAll, afterEach, expect, it, jest } from '@jest/globals';
 import { eventually } from '../support/clock.ts';
 import { docker } from '../support/terraform/planned-docker.ts';
-import { bareImage, removeImages, withDockerAtLength, workspaceImages } from './images.ts';
+import { bareImage, layerOn, removeImages, withDockerAtLength } from './images.ts';
 import { openRoom, type Room } from './room.ts';
 
 const minutes = 60_000;
-jest.setTimeout(5 * minutes);
+// The first test also builds the images.
+jest.setTimeout(15 * minutes);
 
 withDockerAtLength('a workspace whose image or user we did not make', () => {
   let room: Room | undefined;
@@ -32,22 +33,42 @@ withDockerAtLength('a workspace whose image or user we did not make', () => {
     });
   });
 
-  it('runs on Debian with nothing added: OpenCode and the bridge need no part of the image (part of O-02)', async () => {
-    room = await openRoom({ executor: bareImage, choices: { git_repository: '' } });
+  it('O-02 starts in an image that the owner names, which is Debian with nothing added, and says what a task lacks there', async () => {
+    room = await openRoom({ own: bareImage });
+    await room.startContainers();
+    const { 'Clone repository': clone } = await room.agent().runScripts();
+    await room.connected();
+    const task = await room.task('SCENARIO:write ARG:src/one.txt|from the agent');
+
+    expect(clone).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no git in this image') });
+    expect(task).toMatchObject({ outcome: 'failed', reason: 'ContextError' });
+    const image = await docker('image', 'inspect', '--format', '{{.Id}}', bareImage);
+    for (const container of ['worker', 'opencode']) {
+      expect(await docker('inspect', '--format', '{{.Image}}', room.name(container))).toBe(image);
+      expect(await room.sh(container, 'command -v node git curl')).toMatchObject({ stdout: '' });
+      expect(await room.sh(container, 'cd / && /tools/opencode --version')).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+      });
+    }
+  });
+
+  it('O-02 finishes a task in Debian with git and without Node', async () => {
+    room = await openRoom({ own: layerOn(bareImage, 'with-git', 'test/docker/with-git.Dockerfile') });
     await room.start();
     await room.connected();
+    const task = await room.task('SCENARIO:write ARG:src/one.txt|from the agent');
 
-    expect(await room.sh('opencode', 'command -v node git curl')).toMatchObject({ stdout: '' });
-    expect(await room.agent().run('opencode', '--version')).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+    expect(await room.sh('opencode', 'command -v node curl')).toMatchObject({ stdout: '' });
+    expect(task).toMatchObject({ outcome: 'succeeded', evidence: { commit: expect.any(String) } });
+    expect(await room.agent().run('sh', '-c', 'cat /workspace/.outrigger/worktrees/*/src/one.txt')).toMatchObject({
+      stdout: 'from the agent',
     });
   });
 
-  it('says in one sentence that an image without glibc cannot run OpenCode (part of O-02)', async () => {
-    // Busybox alone: what Alpine lacks, it lacks too.
-    const { opencode } = workspaceImages();
-    room = await openRoom({ executor: opencode, choices: { git_repository: '' } });
+  it('O-02 says in one sentence that an image with musl instead of glibc cannot run OpenCode', async () => {
+    const musl = layerOn(bareImage, 'musl', 'test/docker/musl.Dockerfile');
+    room = await openRoom({ own: musl, choices: { git_repository: '' } });
     await room.startContainers();
     const { name, logs, agent } = room;
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { names } from '../../modules/contract.ts';
-import { startGitServer } from '../modules/workspace/git-server.ts';
+import { startGitServer, type GitServer } from '../modules/workspace/git-server.ts';
 import { eventually } from '../support/clock.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 import { makeRepository } from '../support/stage/repository.ts';
@@ -28,8 +28,20 @@ export interface Task {
 export interface RoomOptions {
   readonly variables?: Readonly<Record<string, unknown>>;
   readonly choices?: Readonly<Record<string, string>>;
+  /** Files of the repository beside its usual ones. */
+  readonly files?: Readonly<Record<string, string>>;
   /** Instead of our default executor. */
   readonly executor?: string;
+  /** The executor holds an editor, or a stub of one. */
+  readonly hasIde?: boolean;
+  /** An image that the owner names in the form. */
+  readonly own?: string;
+  /** The repository is private: this is the token of the owner's sign-in, and `oauth2` the user. */
+  readonly gitToken?: string;
+  /** What Coder says where the template asks for the owner's sign-in at a git host. */
+  readonly externalAuth?: (id: string) => string;
+  /** What Coder's agent sets beside what the template says. */
+  readonly agentEnvironment?: Readonly<Record<string, string>>;
   /** User and group of every container instead of the planned ones, as OpenShift gives them. */
   readonly user?: string;
 }
@@ -38,6 +50,11 @@ export interface RoomOptions {
 export interface Room {
   readonly outrigger: TestService;
   readonly workspaceId: string;
+  /** An address of this machine that containers reach by `host.docker.internal`. */
+  readonly gateway: string;
+  readonly git: GitServer;
+  /** The repository as a workspace reaches it. */
+  readonly repository: string;
   /** Name of a container of the workspace by its name in the template. */
   name(container: string): string;
   /** A start as Coder does it: a new agent, a new plan, the containers, the agent's scripts. */
@@ -48,6 +65,8 @@ export interface Room {
   startContainers(): Promise<void>;
   stop(): Promise<void>;
   agent(): WorkspaceAgent;
+  /** What Terraform planned for the current build. */
+  planned(): readonly PlannedResource[];
   /** The token of the current build's agent; must not leave the worker. */
   agentToken(): string;
   /** A shell command in a container, as its user, outside of any wrapper. */
@@ -64,22 +83,25 @@ export interface Room {
 }
 
 /** OpenCode starts in two seconds, and in minutes where the machine is busy. */
-const slowMs = 240_000;
+const slowMs = 600_000;
 
 export async function openRoom(options: RoomOptions = {}): Promise<Room> {
   const images = workspaceImages();
   const gateway = await hostAddress(images.opencode);
   const outrigger = await startTestService({ OUTRIGGER_LISTEN: `${gateway}:0` });
   const repositories = mkdtempSync(join(tmpdir(), 'outrigger-docker-'));
-  makeRepository(join(repositories, 'users'));
-  const git = await startGitServer(repositories, '', '', gateway);
+  makeRepository(join(repositories, 'users'), options.files);
+  const { gitToken = '' } = options;
+  const git = await startGitServer(repositories, gitToken === '' ? '' : 'oauth2', gitToken, gateway);
   const { id: workspaceId } = outrigger.workspace;
   const { ada, admin } = outrigger.people;
   const { body } = await outrigger.call(admin, 'POST', '/api/v2/agents/templates/docker/secrets', {});
   const secret = (body as { secret: string }).secret;
   const workspaceName = `t-${randomBytes(4).toString('hex')}`;
   const fromInside = (url: string): string => `http://host.docker.internal:${new URL(url).port}`;
+  const repository = `${fromInside(git.url)}/users`;
   let containers: PlannedDocker | undefined;
+  let planned: readonly PlannedResource[] = [];
   let agent: WorkspaceAgent | undefined;
   let token = '';
   let choices = options.choices ?? {};
@@ -99,12 +121,14 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
       agentId: build.agentId,
       agentToken: build.agentToken,
       variables: { outrigger_url: fromInside(outrigger.url), outrigger_secret: secret, ...options.variables },
-      choices: { git_repository: `${fromInside(git.url)}/users`, ...choices },
-      images: { ...images, executor: options.executor ?? images.executor },
+      choices: { git_repository: repository, ...choices },
+      images: { ...images, executor: options.executor ?? images.executor, own: options.own },
+      externalAuth: options.externalAuth,
+      hasIde: options.hasIde,
     });
-    const planned = options.user === undefined ? resources : resources.map((one) => asUser(one, options.user));
+    planned = options.user === undefined ? resources : resources.map((one) => asUser(one, options.user));
     containers = plannedDocker(planned);
-    agent = workspaceAgent(planned, name(names.containers.worker));
+    agent = workspaceAgent(planned, name(names.containers.worker), options.agentEnvironment);
     await containers.start();
   }
 
@@ -116,6 +140,10 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
   return {
     outrigger,
     workspaceId,
+    gateway,
+    git,
+    repository,
+    planned: () => planned,
     name,
     startContainers,
     sh,

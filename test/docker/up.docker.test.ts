@@ -92,7 +92,7 @@ withDockerAtLength('outrigger up on a machine with Docker', () => {
       },
       {
         rendering: renderedTemplates(folder),
-        signal: AbortSignal.any([unprovisioned.signal, AbortSignal.timeout(12 * minutes)]),
+        signal: AbortSignal.any([unprovisioned.signal, AbortSignal.timeout(18 * minutes)]),
         pollMs: 200,
         environment: {
           ...process.env,
@@ -134,6 +134,6 @@ withDockerAtLength('outrigger up on a machine with Docker', () => {
       expect(coder.starts).toHaveLength(1);
       for (const { said } of [first, second]) expect(said).not.toContain(token);
     },
-    14 * minutes,
+    20 * minutes,
   );
 });

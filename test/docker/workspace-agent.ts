@@ -19,10 +19,15 @@ export interface WorkspaceAgent {
  * Source: coder/coder agent/agentssh (updateCommandEnv: names are expanded), agent/agentscripts (a script with a
  * shebang is given to that shell by `-c`).
  */
-export function workspaceAgent(resources: readonly PlannedResource[], worker: string): WorkspaceAgent {
+export function workspaceAgent(
+  resources: readonly PlannedResource[],
+  worker: string,
+  environment: Readonly<Record<string, string>> = {},
+): WorkspaceAgent {
   const ofType = (type: string) => resources.filter((one) => one.type === type).map(({ values }) => values);
   const [agent] = ofType('coder_agent');
   const variables: Record<string, string> = {
+    ...environment,
     ...(agent?.env as Record<string, string> | undefined),
     ...Object.fromEntries(ofType('coder_env').map(({ name, value }) => [String(name), String(value)])),
   };
