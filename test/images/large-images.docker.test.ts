@@ -223,7 +223,7 @@ withImages('the large images, built and run', () => {
         whenListening(ide.container, extensionPath);
 
         expect(idle).toBeGreaterThan(0);
-        const gateMb = publishedMb('its gate, beside either');
+        const gateMb = publishedMb('its gate, beside any of these');
         expect(idle).toBeLessThan((publishedMb('no page is open') + gateMb) * 1.5);
         expect(residentMb(ide.container)).toBeLessThan((publishedMb('a page is open') + gateMb) * 1.5);
       } finally {
