@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { parse } from 'yaml';
 import { eventually } from '../support/clock.ts';
 import { goodEvidence, takeLease } from '../support/fake-bridge.ts';
+import { startGitForge, type GitForge } from '../support/git-forge.ts';
 import { startTestService, type Person, type TestService } from '../support/service.ts';
 
 const fixture = readFileSync(join(import.meta.dirname, '..', 'fixtures', 'agent', 'credentials.agent.yaml'), 'utf8');
@@ -16,7 +17,7 @@ let outrigger: TestService;
 let orgAdmin: Person;
 let templateAdmin: Person;
 beforeAll(async () => {
-  outrigger = await startTestService();
+  outrigger = await startTestService({ ALLOW_INSECURE_HTTP: 'true' });
   orgAdmin = outrigger.coder.addUser({ username: 'orga', roles: ['organization-admin'] });
   templateAdmin = outrigger.coder.addUser({ username: 'tess', roles: ['organization-template-admin'] });
 });
@@ -50,7 +51,7 @@ const credential = (env: string, rest: Record<string, unknown> = {}) => ({
 });
 
 describe('an agent entry', () => {
-  it('accepts the documented body unchanged, as YAML and as JSON, and answers metadata only (part of O-46)', async () => {
+  it('accepts the documented body unchanged, as YAML and as JSON, and answers metadata only', async () => {
     const secret = { anthropic: canary(), github: canary() };
     await outrigger.call(orgAdmin, 'PUT', secretPath('ai-credentials'), { 'api-key': secret.anthropic });
     const answers = [
@@ -90,7 +91,7 @@ describe('an agent entry', () => {
     }
   });
 
-  it('keeps what is said of scope and expiry, and shows both (part of O-48)', async () => {
+  it('keeps what is said of scope and expiry, and shows both', async () => {
     const github = credential('GITHUB_TOKEN', { scope: ['contents:write'], expiresAt: '2020-01-01T00:00:00Z' });
     const { body } = await writeEntry(orgAdmin, manifest({ credentials: [github] }));
 
@@ -280,5 +281,124 @@ describe('a stored provider key', () => {
     expect(everything).toContain(lease.task_id);
     for (const value of Object.values(secret)) expect(everything).not.toContain(value);
     bridge.close();
+  });
+});
+
+describe('a stored git token', () => {
+  const token = canary();
+  let forge: GitForge;
+  beforeAll(async () => {
+    forge = await startGitForge({ username: 'x-access-token', password: token });
+    forge.addRepository('acme/app');
+    const build = outrigger.coder.world.workspaces.get(outrigger.workspace.id)?.builds.at(-1);
+    Object.assign(build?.parameters ?? {}, { git_repository: `http://${forge.host}/acme/app.git` });
+  });
+  afterAll(() => forge.close());
+
+  /** A running task's token; what is asked for ends with the test. */
+  const runTask = async () => {
+    const bridge = await outrigger.bridge();
+    const submitted = await outrigger.call(outrigger.people.ada, 'POST', '/api/v2/agents/opencode/tasks', {
+      type: 'opencode',
+      payload: { action: 'generate_code', prompt: 'x', context: { workspace_id: 'ws-123' } },
+    });
+    const lease = await takeLease(bridge);
+    const authorization = `Bearer ${lease.task_token}`;
+    const ask = async (path: string): Promise<{ status: number; text: string }> => {
+      const response = await fetch(`${outrigger.url}/git/${path}`, { headers: { authorization } });
+      return { status: response.status, text: await response.text() };
+    };
+    const end = async (): Promise<void> => {
+      await bridge.request('result', { ...lease, evidence: goodEvidence() });
+      const task = `/api/v2/agents/tasks/${(submitted.body as { id: string }).id}`;
+      await eventually('the task to finish', async () => {
+        const { body } = await outrigger.call(outrigger.people.ada, 'GET', task);
+        return body.state === 'finished';
+      });
+      bridge.close();
+    };
+    return { ask, end };
+  };
+  const store = (): Promise<unknown> =>
+    outrigger.call(orgAdmin, 'PUT', secretPath('github-credentials'), { token: `${token}\n` });
+  const github = (rest: Record<string, unknown> = {}) =>
+    credential('GITHUB_TOKEN', { secretRef: { name: 'github-credentials', key: 'token' }, host: forge.host, ...rest });
+  const refsOf = (service: string): string => `${forge.host}/acme/app.git/info/refs?service=git-${service}-pack`;
+
+  it('O-46 is what the broker shows to its host and nobody else; the entry’s provider key is no business of the broker, and reads hold neither', async () => {
+    const provider = canary();
+    await store();
+    expect(await writeEntry(orgAdmin, fixture)).toMatchObject({ status: 200, body: parse(fixture) as object });
+    await outrigger.call(orgAdmin, 'PUT', secretPath('ai-credentials'), { 'api-key': provider });
+    const written = await writeEntry(orgAdmin, manifest({ credentials: [credential('OPENROUTER_API_KEY'), github()] }));
+    expect(written.body.status.credentials.map(({ destination }: { destination: string }) => destination)).toEqual([
+      'gateway',
+      'broker',
+    ]);
+    const { ask, end } = await runTask();
+
+    const found = await ask(refsOf('upload'));
+
+    expect([found.status, found.text]).toEqual([200, expect.stringContaining('refs/heads/main')]);
+    const shown = forge.requests.map(({ authorization }) => authorization);
+    expect(shown.at(-1)).toBe(`Basic ${Buffer.from(`x-access-token:${token}`).toString('base64')}`);
+    expect(shown.join()).not.toContain(provider);
+    // The service's own words for it: the secret store, the entry, the list of what a task reaches.
+    const reads = [
+      await outrigger.call(orgAdmin, 'GET', '/api/v2/agents/secrets'),
+      await outrigger.call(orgAdmin, 'GET', entryPath),
+      await ask('access'),
+      written,
+      found,
+    ];
+    for (const value of [token, provider]) expect(JSON.stringify([reads, outrigger.log()])).not.toContain(value);
+    await end();
+    expect((await ask(refsOf('upload'))).status).toBe(401);
+  });
+
+  it('O-48 is GITHUB_TOKEN: for github.com unless its entry names a host, pushing where its scope allows it, until it expires', async () => {
+    await store();
+    const given = async (rest: Record<string, unknown>) => {
+      const { body } = await writeEntry(orgAdmin, manifest({ credentials: [github(rest)] }));
+      return body.status.credentials[0] as Record<string, unknown>;
+    };
+    const { ask, end } = await runTask();
+    const access = async () => (JSON.parse((await ask('access')).text) as { items: Record<string, unknown>[] }).items;
+    const later = new Date(Date.now() + 3_600_000).toISOString();
+
+    expect(await given({ host: undefined })).toMatchObject({ host: 'github.com', scope: null, expires_at: null });
+    expect([await access(), (await ask(refsOf('upload'))).text]).toEqual([[], expect.stringMatching(/No credential/)]);
+
+    await given({ scope: ['contents:read'], expiresAt: later });
+    expect(await access()).toEqual([
+      {
+        repository: `${forge.host}/acme/app`,
+        credential: 'github-token',
+        env: 'GITHUB_TOKEN',
+        scope: ['contents:read'],
+        expires_at: later,
+        expired: false,
+        may_push: false,
+        branches: ['agent/*'],
+      },
+    ]);
+    expect([(await ask(refsOf('upload'))).status, await ask(refsOf('receive'))]).toEqual([
+      200,
+      { status: 403, text: expect.stringMatching(/may not push: its scope is contents:read/) },
+    ]);
+
+    await given({ scope: ['contents:write'], expiresAt: later });
+    expect((await ask(refsOf('receive'))).status).toBe(200);
+    await given({ repositories: ['acme/other', 'others/*'] });
+    expect((await ask(refsOf('upload'))).text).toMatch(/No credential/);
+    await given({ repositories: ['acme/*'] });
+    expect((await ask(refsOf('upload'))).status).toBe(200);
+
+    await given({ scope: ['contents:write'], expiresAt: '2020-01-01T00:00:00Z' });
+    const asked = forge.requests.length;
+    expect(await ask(refsOf('upload'))).toEqual({ status: 403, text: expect.stringMatching(/expired at 2020-01-01/) });
+    expect(await access()).toMatchObject([{ expired: true, may_push: false }]);
+    expect(forge.requests.length).toBe(asked);
+    await end();
   });
 });

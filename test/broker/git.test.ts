@@ -233,6 +233,20 @@ describe('the credential', () => {
   });
 });
 
+describe('a user name and password for a host of one’s own', () => {
+  it('are GIT_PASSWORD with the host and name that its entry says, and reach no other host (part of C-09)', async () => {
+    await room.give({ env: 'GIT_PASSWORD', username: 'x-access-token' });
+    expect((await room.git('.', 'ls-remote', room.at('acme/app'))).exit).toBe(0);
+
+    await room.give({ env: 'GIT_PASSWORD', username: 'somebody' });
+    expect((await room.git('.', 'ls-remote', room.at('acme/app'))).exit).toBe(128);
+    const asked = room.forge.requests.length;
+    await room.give({ env: 'GIT_PASSWORD', username: 'x-access-token', host: 'git.example.com' });
+    expect((await room.git('.', 'ls-remote', room.at('acme/app'))).exit).toBe(128);
+    expect(room.forge.requests.length).toBe(asked);
+  });
+});
+
 describe('what goes wrong at the forge', () => {
   const ask = async (): Promise<{ status: number; body: { code: string; detail: string } }> => {
     const answer = await fetch(`${room.at('acme/app')}/info/refs?service=git-upload-pack`, {

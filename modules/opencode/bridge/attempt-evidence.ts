@@ -2,6 +2,7 @@ import type { Evidence, StopReceipt } from '../../contract.ts';
 import { nothingDone, type WorkDone } from './commit.ts';
 import type { Ending } from './ending.ts';
 import { AttemptFailure } from './failure.ts';
+import type { GitAccess } from './git-access.ts';
 import type { HarnessClient } from './harness-client.ts';
 import { textOf } from './log.ts';
 import type { RelayPlace } from './relay.ts';
@@ -15,6 +16,8 @@ export interface Progress {
   runner: Runner | null;
   client: HarnessClient | null;
   place: RelayPlace | null;
+  /** Repositories that the service reaches for this task. */
+  access: readonly GitAccess[];
   sessionId: string | null;
   lastMessage: LastMessage | null;
   toolExits: Evidence['tool_exits'];
@@ -29,6 +32,7 @@ export const noProgress = (): Progress => ({
   runner: null,
   client: null,
   place: null,
+  access: [],
   sessionId: null,
   lastMessage: null,
   toolExits: [],

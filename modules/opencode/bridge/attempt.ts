@@ -19,6 +19,7 @@ import { endHarness } from './end-harness.ts';
 import { makeEndSwitch, type Ending } from './ending.ts';
 import { globalConfigText, makeGit, type Git } from './git.ts';
 import { taskDirectories } from './harness-config.ts';
+import { handOver } from './hand-over.ts';
 import { nixEnvironment } from './harness-nix.ts';
 import { textOf } from './log.ts';
 import { startRunner, type Runner } from './runner-client.ts';
@@ -158,6 +159,7 @@ async function work(story: Story): Promise<void> {
     path: toolPath,
     taskDir: directories.root,
   });
+  await handOver({ ...parts, lease, progress, git, workTree, taskDir: directories.root });
 }
 
 function prepareGit(runner: Runner, path: string, taskDir: string): Git {

@@ -1,6 +1,7 @@
 import type { Story } from './attempt-parts.ts';
 import { makeEventMapper } from './events.ts';
 import { AttemptFailure } from './failure.ts';
+import { askForAccess, relaySettings } from './git-access.ts';
 import { startHarness } from './harness.ts';
 import type { HarnessClient } from './harness-client.ts';
 import { harnessEnvironment, harnessPassword, taskDirectories, writeHarnessFiles } from './harness-config.ts';
@@ -58,10 +59,12 @@ async function startOwnHarness(
   });
   writeHarnessFiles({ lease, directories, workTree: workTree.path, modelUrl: progress.place.url, now: parts.now() });
   const startedAt = performance.now();
+  progress.access = await askForAccess({ serviceUrl: settings.url, taskToken: lease.task_token, log: parts.log });
+  const gitSettings = relaySettings(progress.place.gitUrl, progress.access);
   const client = await startHarness({
     runner,
     program: parts.execPath,
-    environment: harnessEnvironment({ inherited: settings.inherited, directories, path, password, lease }),
+    environment: harnessEnvironment({ inherited: settings.inherited, directories, path, password, lease, gitSettings }),
     password,
     directory: workTree.path,
     prefersKnownPort: settings.slots === 1,

@@ -10,6 +10,8 @@ export interface GitOptions {
   readonly timeoutMs?: number;
   /** Another index than the work tree's own. */
   readonly index?: string;
+  /** For a push to the bridge's own relay; anything else stays on this disk. @default false */
+  readonly mayUseHttp?: boolean;
 }
 
 /** Runs git and answers its exit code and output; never throws for a non-zero exit. */
@@ -87,6 +89,7 @@ export function makeGit({ exec, path, home, globalConfig }: GitParts): Git {
         ...environment,
         ...identityVariables(options.identity),
         ...(options.index === undefined ? {} : { GIT_INDEX_FILE: options.index }),
+        ...(options.mayUseHttp === true ? { GIT_ALLOW_PROTOCOL: 'http' } : {}),
       },
       directory: options.directory,
       timeout_ms: options.timeoutMs ?? gitTimeoutMs,
@@ -99,6 +102,17 @@ export function makeGit({ exec, path, home, globalConfig }: GitParts): Git {
     return run([...inert, ...neutralised(listed.stdout.split('\0'))], args, options);
   };
 }
+
+/** Settings as the environment that git takes them from, before any repository's own. Source: git-config(1), GIT_CONFIG_COUNT. */
+export const settingsAsVariables = (settings: readonly (readonly [string, string])[]): Environment => ({
+  GIT_CONFIG_COUNT: String(settings.length),
+  ...Object.fromEntries(
+    settings.flatMap(([name, value], index) => [
+      [`GIT_CONFIG_KEY_${index}`, name],
+      [`GIT_CONFIG_VALUE_${index}`, value],
+    ]),
+  ),
+});
 
 /** Answers for every filter and merge driver that a config defines a setting that leaves files as they are. */
 export function neutralised(names: readonly string[]): (readonly [string, string])[] {
@@ -115,7 +129,8 @@ export function neutralised(names: readonly string[]): (readonly [string, string
   return [...settings];
 }
 
-const identityVariables = (identity: GitOptions['identity']): Environment =>
+/** Author and committer of whatever git commits. */
+export const identityVariables = (identity: GitOptions['identity']): Environment =>
   identity
     ? {
         GIT_AUTHOR_NAME: identity.name,

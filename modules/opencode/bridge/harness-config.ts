@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AttemptRef, Lease } from '../../contract.ts';
+import { identityVariables, settingsAsVariables } from './git.ts';
 import { permissionsOf } from './permissions.ts';
 import type { Environment } from './runner-protocol.ts';
 
@@ -113,10 +114,13 @@ export interface EnvironmentPlan {
   readonly path: string;
   readonly password: string;
   readonly lease: Lease;
+  /** Further settings for the git of tools. */
+  readonly gitSettings: readonly (readonly [string, string])[];
 }
 
 /** Environment of the harness; its tools inherit it, less what the plugin blanks. */
-export function harnessEnvironment({ inherited, directories, path, password, lease }: EnvironmentPlan): Environment {
+export function harnessEnvironment(plan: EnvironmentPlan): Environment {
+  const { inherited, directories, path, password, lease, gitSettings } = plan;
   const loopback = '127.0.0.1,localhost';
   const noProxy = [inherited['NO_PROXY'] ?? inherited['no_proxy'], loopback].filter(Boolean).join(',');
   return {
@@ -139,13 +143,16 @@ export function harnessEnvironment({ inherited, directories, path, password, lea
     OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
     OPENCODE_DISABLE_PROJECT_CONFIG: '1',
     OPENCODE_DISABLE_FFF: '1',
-    // The repository may belong to another uid, and its own config may name programs for git to start.
-    GIT_CONFIG_COUNT: '3',
-    GIT_CONFIG_KEY_0: 'safe.directory',
-    GIT_CONFIG_VALUE_0: '*',
-    GIT_CONFIG_KEY_1: 'core.fsmonitor',
-    GIT_CONFIG_VALUE_1: 'false',
-    GIT_CONFIG_KEY_2: 'core.hooksPath',
-    GIT_CONFIG_VALUE_2: '/dev/null',
+    ...identityVariables(lease.identity),
+    // Nobody is there to type a password.
+    GIT_TERMINAL_PROMPT: '0',
+    ...settingsAsVariables([...quietGit, ...gitSettings]),
   };
 }
+
+/** The repository may belong to another uid, and its own config may name programs for git to start. */
+const quietGit: readonly (readonly [string, string])[] = [
+  ['safe.directory', '*'],
+  ['core.fsmonitor', 'false'],
+  ['core.hooksPath', '/dev/null'],
+];

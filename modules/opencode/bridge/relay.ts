@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { relayGit } from './git-relay.ts';
 import { makeToolCallHold, type ToolCallHold } from './hold-tool-calls.ts';
 import type { Log } from './log.ts';
 
 /** Where an attempt's harness finds its model: a place that works only while the attempt runs. */
 export interface RelayPlace {
   readonly url: string;
+  /** Base of the repositories that the service reaches for the task: `<gitUrl>/<host>/<path>`. */
+  readonly gitUrl: string;
   readonly calls: number;
   /** Ends the place and every call that is open on it. Answers how many could not be ended; 0 is the proof. */
   close(): number;
@@ -31,10 +34,11 @@ const maxBodyBytes = 32 * 1024 * 1024;
 const dropped =
   /^(host|connection|keep-alive|transfer-encoding|content-length|authorization|cookie|accept-encoding|proxy-.*|upgrade|te|trailer)$/;
 const droppedOnReturn = /^(connection|keep-alive|transfer-encoding|content-length|content-encoding|set-cookie)$/;
+const gitPaths = /^\/git\/([0-9a-f]{32})(\/.+\/(?:info\/refs|git-upload-pack|git-receive-pack)(?:\?.*)?)$/;
 const modelPaths = /^\/llm\/([0-9a-f]{32})(\/v1\/(?:chat\/completions|models))$/;
 
 /**
- * The loopback listener of the bridge: `/healthz` and the model relay, nothing else.
+ * The loopback listener of the bridge: `/healthz`, the model relay and the git relay, nothing else.
  *
  * The harness holds no key: the relay adds the task token on the way out. Its address is no secret, because it
  * buys only what the running task may buy.
@@ -43,7 +47,7 @@ export async function startRelay(parts: { serviceUrl: string; port: number; log:
   const places = new Map<string, OpenPlace>();
   const server = createServer((request, response) => {
     serve(request, response).catch((error: unknown) => {
-      parts.log('warn', 'a model call could not be relayed', { error: String(error) });
+      parts.log('warn', 'a call could not be relayed', { error: String(error) });
       if (!response.headersSent) fail(response, 502, 'The service could not be reached.');
       else response.destroy();
     });
@@ -51,11 +55,34 @@ export async function startRelay(parts: { serviceUrl: string; port: number; log:
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? '').split('?')[0] ?? '';
+    const [, gitKey = '', gitRest = ''] = gitPaths.exec(request.url ?? '') ?? [];
+    const gitPlace = places.get(gitKey);
+    if (gitPlace) return passGit(gitPlace, gitRest, request, response);
     if (path === '/healthz') return void response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
     const [, key = '', rest = ''] = modelPaths.exec(path) ?? [];
     const place = places.get(key);
     if (!place) return fail(response, 404, 'There is nothing here, or the task has ended.');
     await relayCall(place, rest, request, response);
+  }
+
+  async function passGit(
+    place: OpenPlace,
+    rest: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const controller = new AbortController();
+    place.open.add(controller);
+    response.once('close', () => controller.abort());
+    const { serviceUrl } = parts;
+    try {
+      await relayGit({ serviceUrl, taskToken: place.taskToken, rest, request, response, signal: controller.signal });
+    } catch (error) {
+      if (!controller.signal.aborted) throw error;
+      response.destroy();
+    } finally {
+      place.open.delete(controller);
+    }
   }
 
   async function relayCall(
@@ -109,6 +136,7 @@ export async function startRelay(parts: { serviceUrl: string; port: number; log:
       places.set(key, place);
       return {
         url: `http://127.0.0.1:${port}/llm/${key}/v1`,
+        gitUrl: `http://127.0.0.1:${port}/git/${key}`,
         get calls() {
           return place.calls;
         },

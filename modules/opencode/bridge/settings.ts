@@ -35,10 +35,11 @@ const callLimitDefault = 1_000;
 
 /**
  * Ours, Coder's and the harness's own switches never reach a tool, nor do the runtime's, nor, where the bridge is a
- * process of the worker, the ways in which Coder's agent lends the person's git credentials and keys.
+ * process of the worker, the ways in which Coder's agent lends the person's git credentials and keys. Tokens and keys
+ * that somebody set in an image or a container are not for the agent either: they belong to the gateway and the broker.
  */
 const withheld =
-  /^(OUTRIGGER_|CODER_|OPENCODE|BUN_|NODE_OPTIONS$|XDG_|HOME$|TMPDIR$|GIT_ASKPASS$|GIT_SSH|SSH_|VSCODE_)/;
+  /^(OUTRIGGER_|CODER_|OPENCODE|BUN_|NODE_OPTIONS$|XDG_|HOME$|TMPDIR$|GIT_ASKPASS$|GIT_SSH|SSH_|VSCODE_|GIT_USERNAME$|GIT_PASSWORD$|(GITHUB|GH|GITLAB|BITBUCKET)_TOKEN$|[A-Z]+_API_KEY$)/;
 
 /**
  * Reads the bridge's environment and removes what is secret in it, so that no child can inherit it.

@@ -1,4 +1,4 @@
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { startRelay, type Relay } from '../../../../modules/opencode/bridge/relay.ts';
@@ -112,5 +112,65 @@ describe('the model relay', () => {
     await expect(hanging.text()).rejects.toThrow();
     await until('the call to the service to end', () => seen[0]?.closed);
     expect((await call(place.url)).status).toBe(404);
+  });
+});
+
+describe('the git relay', () => {
+  const at = (gitUrl: string, rest: string, init: RequestInit = {}): Promise<Response> =>
+    fetch(`${gitUrl}/github.com/acme/app.git/${rest}`, init);
+
+  it('adds the task token, passes on what git says of itself and nothing else, and asks for no model', async () => {
+    const place = open(0);
+
+    const found = await at(place.gitUrl, 'info/refs?service=git-upload-pack', {
+      headers: { 'git-protocol': 'version=2', authorization: 'Basic stolen', cookie: 'x=y', 'x-own': 'z' },
+    });
+    const sent = await at(place.gitUrl, 'git-receive-pack', {
+      method: 'POST',
+      body: '0000',
+      headers: { 'content-type': 'application/x-git-receive-pack-request' },
+    });
+
+    expect([found.status, sent.status]).toEqual([200, 200]);
+    expect(seen.map(({ url }) => url)).toEqual([
+      '/git/github.com/acme/app.git/info/refs?service=git-upload-pack',
+      '/git/github.com/acme/app.git/git-receive-pack',
+    ]);
+    for (const { headers } of seen) {
+      expect(headers.authorization).toBe('Bearer ort_task');
+      for (const name of ['cookie', 'x-own']) expect(headers).not.toHaveProperty(name);
+    }
+    expect(seen[0]?.headers['git-protocol']).toBe('version=2');
+    expect(seen[1]?.headers['content-type']).toBe('application/x-git-receive-pack-request');
+    expect([place.calls, limitReached]).toEqual([0, 0]);
+  });
+
+  it('says a refusal in words that git shows, and never makes git ask for a password', async () => {
+    const place = open();
+    service.removeAllListeners('request');
+    service.on('request', (_request, response: ServerResponse) => {
+      response.writeHead(401, { 'content-type': 'application/problem+json', 'www-authenticate': 'Bearer' });
+      response.end(JSON.stringify({ detail: 'The task has ended.' }));
+    });
+
+    const answer = await at(place.gitUrl, 'info/refs?service=git-receive-pack');
+
+    expect([answer.status, answer.headers.get('content-type'), await answer.text()]).toEqual([
+      403,
+      'text/plain',
+      'The task has ended.\n',
+    ]);
+    expect(answer.headers.has('www-authenticate')).toBe(false);
+  });
+
+  it('ends with the attempt, and has nothing under another path', async () => {
+    const place = open();
+    const elsewhere = ['info/refs/../../../../../api/v2/agents/audit', 'HEAD', 'objects/info/packs', ''];
+    const answers = await Promise.all(elsewhere.map((rest) => at(place.gitUrl, rest)));
+    place.close();
+    answers.push(await at(place.gitUrl, 'info/refs?service=git-upload-pack'));
+
+    expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 404, 404]);
+    expect(seen).toEqual([]);
   });
 });
