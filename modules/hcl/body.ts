@@ -65,7 +65,8 @@ const argumentsFirst = ['count', 'for_each', 'iterator', 'provider'];
 const argumentsLast = ['depends_on'];
 /** Inside a group people read these first; everything else keeps the order of the JSON. */
 const readFirst = [
-  ...['source', 'version', 'name', 'display_name', 'slug', 'description', 'icon', 'type', 'form_type', 'default'],
+  ...['source', 'version', 'name', 'namespace', 'display_name', 'slug', 'description', 'icon'],
+  ...['type', 'form_type', 'default'],
   ...['image', 'hostname', 'entrypoint', 'command', 'working_dir', 'os', 'arch', 'dir', 'env', 'user'],
   ...['metadata', 'init_container', 'container'],
 ];
@@ -78,7 +79,7 @@ export function block(header: string, body: JsonObject, rules: readonly Rule[]):
   const last: Assignment[] = [];
   const nested: BodyPart[] = [];
   const lifecycles: BodyPart[] = [];
-  for (const { name, value, label } of inReadingOrder(body)) {
+  for (const { name, value, label } of inReadingOrder(body, header)) {
     const meaning = meaningOf(name, rules, header);
     if (meaning.kind === 'attribute') {
       const group = argumentsFirst.includes(name) ? first : argumentsLast.includes(name) ? last : middle;
@@ -112,13 +113,15 @@ interface Entry {
  *
  * Trap  Terraform keeps the order of blocks, and in the JSON `dynamic` must come last for the same plan.
  */
-function inReadingOrder(body: JsonObject): readonly Entry[] {
+function inReadingOrder(body: JsonObject, header: string): readonly Entry[] {
   const entries = Object.entries(body).flatMap(([name, value]): readonly Entry[] => {
     if (name === '//') return [];
     if (name !== 'dynamic' || !isObject(value)) return [{ name, value, label: name }];
     return Object.entries(value).map(([label, made]) => ({ name, value: made, label }));
   });
   const labels = entries.map(({ label }) => label);
+  // Locals have names of their own, whose order is the author's.
+  if (header === 'locals') return entries;
   return [...entries].sort(
     (a, b) => rank(a.label) - rank(b.label) || labels.indexOf(a.label) - labels.indexOf(b.label),
   );

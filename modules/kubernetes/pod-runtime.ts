@@ -1,5 +1,6 @@
 import type { Construct } from 'constructs';
 import type { profiles } from '../contract.ts';
+import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import type { RuntimeClaim } from '../workspace/runtime-claim.ts';
 import { flag, optionalText, rule, variable } from '../workspace/variable.ts';
@@ -44,12 +45,13 @@ export const kataPods: PodRuntime = {
   maxProfile: 'trusted',
   runtimeClass: 'var.runtime_class',
   variables: (scope) => {
-    variable(scope, 'runtime_class', {
+    const runtimeClass = variable(scope, 'runtime_class', {
       description: 'RuntimeClass of Kata Containers, such as "kata-qemu" or "kata-clh".',
       type: 'string',
       default: 'kata-qemu',
       validation: [rule(className, 'Give the name of a RuntimeClass, such as "kata-qemu".')],
     });
+    explain(runtimeClass, 'The isolation, and what a workspace proves it by before an agent starts.');
     variable(scope, 'node_kernels', {
       description:
         'Kernels of the nodes, as "kubectl get nodes -o wide" shows them: what a workspace compares its own with.',

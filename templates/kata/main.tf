@@ -461,6 +461,7 @@ variable "dns_cidrs" {
   }
 }
 
+# The isolation, and what a workspace proves it by before an agent starts.
 variable "runtime_class" {
   description = "RuntimeClass of Kata Containers, such as \"kata-qemu\" or \"kata-clh\"."
   type        = string
@@ -1627,8 +1628,8 @@ resource "kubernetes_resource_quota_v1" "workspace" {
 
   metadata {
     name      = "coder-${data.coder_workspace.me.id}"
-    labels    = local.labels
     namespace = local.namespace
+    labels    = local.labels
   }
 
   spec {
@@ -1641,12 +1642,12 @@ resource "kubernetes_persistent_volume_claim_v1" "home" {
   wait_until_bound = false
 
   metadata {
-    name = "coder-${data.coder_workspace.me.id}-home"
+    name      = "coder-${data.coder_workspace.me.id}-home"
+    namespace = local.namespace
     annotations = {
       "com.coder.user.email" = data.coder_workspace_owner.me.email
     }
-    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "home" })
-    namespace = local.namespace
+    labels = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "home" })
   }
 
   spec {
@@ -1669,12 +1670,12 @@ resource "kubernetes_persistent_volume_claim_v1" "workspace" {
   wait_until_bound = false
 
   metadata {
-    name = "coder-${data.coder_workspace.me.id}-workspace"
+    name      = "coder-${data.coder_workspace.me.id}-workspace"
+    namespace = local.namespace
     annotations = {
       "com.coder.user.email" = data.coder_workspace_owner.me.email
     }
-    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "workspace" })
-    namespace = local.namespace
+    labels = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "workspace" })
   }
 
   spec {
@@ -1697,12 +1698,12 @@ resource "kubernetes_persistent_volume_claim_v1" "agent" {
   wait_until_bound = false
 
   metadata {
-    name = "coder-${data.coder_workspace.me.id}-agent"
+    name      = "coder-${data.coder_workspace.me.id}-agent"
+    namespace = local.namespace
     annotations = {
       "com.coder.user.email" = data.coder_workspace_owner.me.email
     }
-    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "agent" })
-    namespace = local.namespace
+    labels = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "agent" })
   }
 
   spec {
@@ -1733,8 +1734,8 @@ resource "kubernetes_secret_v1" "workspace" {
 
   metadata {
     name      = "coder-${data.coder_workspace.me.id}"
-    labels    = local.labels
     namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
+    labels    = local.labels
   }
 }
 
@@ -1743,8 +1744,8 @@ resource "kubernetes_secret_v1" "workspace" {
 resource "kubernetes_network_policy_v1" "workspace" {
   metadata {
     name      = "coder-${data.coder_workspace.me.id}"
-    labels    = local.labels
     namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
+    labels    = local.labels
   }
 
   spec {
@@ -1825,12 +1826,12 @@ resource "kubernetes_deployment_v1" "workspace" {
   wait_for_rollout = false
 
   metadata {
-    name = "coder-${data.coder_workspace.me.id}"
+    name      = "coder-${data.coder_workspace.me.id}"
+    namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
     annotations = {
       "com.coder.user.email" = data.coder_workspace_owner.me.email
     }
-    labels    = local.labels
-    namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
+    labels = local.labels
   }
 
   spec {

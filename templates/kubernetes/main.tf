@@ -1580,8 +1580,8 @@ resource "kubernetes_resource_quota_v1" "workspace" {
 
   metadata {
     name      = "coder-${data.coder_workspace.me.id}"
-    labels    = local.labels
     namespace = local.namespace
+    labels    = local.labels
   }
 
   spec {
@@ -1594,12 +1594,12 @@ resource "kubernetes_persistent_volume_claim_v1" "home" {
   wait_until_bound = false
 
   metadata {
-    name = "coder-${data.coder_workspace.me.id}-home"
+    name      = "coder-${data.coder_workspace.me.id}-home"
+    namespace = local.namespace
     annotations = {
       "com.coder.user.email" = data.coder_workspace_owner.me.email
     }
-    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "home" })
-    namespace = local.namespace
+    labels = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "home" })
   }
 
   spec {
@@ -1622,12 +1622,12 @@ resource "kubernetes_persistent_volume_claim_v1" "workspace" {
   wait_until_bound = false
 
   metadata {
-    name = "coder-${data.coder_workspace.me.id}-workspace"
+    name      = "coder-${data.coder_workspace.me.id}-workspace"
+    namespace = local.namespace
     annotations = {
       "com.coder.user.email" = data.coder_workspace_owner.me.email
     }
-    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "workspace" })
-    namespace = local.namespace
+    labels = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "workspace" })
   }
 
   spec {
@@ -1650,12 +1650,12 @@ resource "kubernetes_persistent_volume_claim_v1" "agent" {
   wait_until_bound = false
 
   metadata {
-    name = "coder-${data.coder_workspace.me.id}-agent"
+    name      = "coder-${data.coder_workspace.me.id}-agent"
+    namespace = local.namespace
     annotations = {
       "com.coder.user.email" = data.coder_workspace_owner.me.email
     }
-    labels    = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "agent" })
-    namespace = local.namespace
+    labels = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "agent" })
   }
 
   spec {
@@ -1686,8 +1686,8 @@ resource "kubernetes_secret_v1" "workspace" {
 
   metadata {
     name      = "coder-${data.coder_workspace.me.id}"
-    labels    = local.labels
     namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
+    labels    = local.labels
   }
 }
 
@@ -1696,8 +1696,8 @@ resource "kubernetes_secret_v1" "workspace" {
 resource "kubernetes_network_policy_v1" "workspace" {
   metadata {
     name      = "coder-${data.coder_workspace.me.id}"
-    labels    = local.labels
     namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
+    labels    = local.labels
   }
 
   spec {
@@ -1778,12 +1778,12 @@ resource "kubernetes_deployment_v1" "workspace" {
   wait_for_rollout = false
 
   metadata {
-    name = "coder-${data.coder_workspace.me.id}"
+    name      = "coder-${data.coder_workspace.me.id}"
+    namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
     annotations = {
       "com.coder.user.email" = data.coder_workspace_owner.me.email
     }
-    labels    = local.labels
-    namespace = kubernetes_persistent_volume_claim_v1.home.metadata[0].namespace
+    labels = local.labels
   }
 
   spec {

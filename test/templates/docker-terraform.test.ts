@@ -22,6 +22,8 @@ const allFakes = { 'coder/coder': coderFake, 'kreuzwerker/docker': dockerFake };
 const withTerraform = terraformPath === null ? describe.skip : describe;
 const withRealCoder = terraformPath === null || goPath === null ? describe.skip : describe;
 
+/** Of a test that plans several times; a busy machine takes half a minute for one. */
+const severalPlansMs = 300_000;
 const planned = (plan: Plan, address: string) =>
   plan.planned_values.root_module.resources?.find((resource) => resource.address === address)?.values;
 
@@ -47,19 +49,30 @@ withTerraform('K-04 templates/docker/main.tf under real Terraform', () => {
     });
   });
 
-  it('plans the same from the JSON and from the HCL', async () => {
-    const [fromJson, fromHcl] = await withFakeProviders(
-      allFakes,
-      async (environment) => [
-        await planOf('main.tf.json', JSON.stringify(dockerJson), environment),
-        await planOf('main.tf', dockerHcl, environment),
-      ],
-      chosen({ git_repository: 'https://git.example.com/team/project.git', memory: '6144', cpu: '3' }),
-    );
+  it(
+    'plans the same from the JSON and from the HCL',
+    async () => {
+      const [fromJson, fromHcl] = await withFakeProviders(
+        allFakes,
+        async (environment) => [
+          await planOf('main.tf.json', JSON.stringify(dockerJson), environment),
+          await planOf('main.tf', dockerHcl, environment),
+        ],
+        chosen({ git_repository: 'https://git.example.com/team/project.git', memory: '6144', cpu: '3' }),
+      );
 
-    expect(comparable(fromHcl)).toEqual(comparable(fromJson));
-    expect(planned(fromHcl, 'docker_container.worker[0]')).toMatchObject({ memory: 6144, cpus: '3' });
-  });
+      expect(comparable(fromHcl)).toEqual(comparable(fromJson));
+      expect(planned(fromHcl, 'docker_container.worker[0]')).toMatchObject({ memory: 6144, cpus: '3' });
+      expect(planned(fromHcl, 'docker_container.worker[0]')?.['labels']).toEqual(
+        expect.arrayContaining([
+          { label: 'coder.workspace_id', value: workspace.id },
+          { label: 'outrigger/workspace-id', value: workspace.id },
+          { label: 'outrigger/container', value: 'worker' },
+        ]),
+      );
+    },
+    severalPlansMs,
+  );
 
   it('starts nothing and keeps every volume while the workspace is stopped', async () => {
     const plan = await withFakeProviders(
@@ -99,32 +112,36 @@ withTerraform('K-04 templates/docker/main.tf under real Terraform', () => {
     });
   });
 
-  it('clones as the form says: how much, submodules too, and each further repository with its branch (part of C-09 and C-10)', async () => {
-    const repository = 'https://git.example.com/team/project.git';
-    const planWith = async (own: Readonly<Record<string, string>>) =>
-      await withFakeProviders(
-        allFakes,
-        async (environment) => await planOf('main.tf', committed, environment),
-        chosen({ git_repository: repository, ...own }),
-      );
-    const [usual, wanted] = [
-      await planWith({}),
-      await planWith({
-        ...{ advanced: 'true', git_depth: '50', git_submodules: 'true' },
-        more_repositories: JSON.stringify([`${repository}#release/2`, 'https://git.example.com/team/docs.git']),
-      }),
-    ];
-    const environment = (plan: Plan) => planned(plan, 'coder_agent.main')?.['env'];
+  it(
+    'clones as the form says: how much, submodules too, and each further repository with its branch (part of C-09 and C-10)',
+    async () => {
+      const repository = 'https://git.example.com/team/project.git';
+      const planWith = async (own: Readonly<Record<string, string>>) =>
+        await withFakeProviders(
+          allFakes,
+          async (environment) => await planOf('main.tf', committed, environment),
+          chosen({ git_repository: repository, ...own }),
+        );
+      const [usual, wanted] = [
+        await planWith({}),
+        await planWith({
+          ...{ advanced: 'true', git_depth: '50', git_submodules: 'true' },
+          more_repositories: JSON.stringify([`${repository}#release/2`, 'https://git.example.com/team/docs.git']),
+        }),
+      ];
+      const environment = (plan: Plan) => planned(plan, 'coder_agent.main')?.['env'];
 
-    expect(environment(usual)).toMatchObject({ GIT_DEPTH: '1', GIT_RECURSE_SUBMODULES: 'false' });
-    expect(environment(wanted)).toMatchObject({ GIT_DEPTH: '50', GIT_RECURSE_SUBMODULES: 'true' });
-    const [, list = ''] =
-      /REPOS_JSON_BASE64='([^']*)'/.exec(String(planned(wanted, 'coder_script.clone')?.['script'])) ?? [];
-    expect(JSON.parse(Buffer.from(list, 'base64').toString())).toEqual([
-      { url: repository, branch: 'release/2' },
-      { url: 'https://git.example.com/team/docs.git', branch: '' },
-    ]);
-  });
+      expect(environment(usual)).toMatchObject({ GIT_DEPTH: '1', GIT_RECURSE_SUBMODULES: 'false' });
+      expect(environment(wanted)).toMatchObject({ GIT_DEPTH: '50', GIT_RECURSE_SUBMODULES: 'true' });
+      const [, list = ''] =
+        /REPOS_JSON_BASE64='([^']*)'/.exec(String(planned(wanted, 'coder_script.clone')?.['script'])) ?? [];
+      expect(JSON.parse(Buffer.from(list, 'base64').toString())).toEqual([
+        { url: repository, branch: 'release/2' },
+        { url: 'https://git.example.com/team/docs.git', branch: '' },
+      ]);
+    },
+    severalPlansMs,
+  );
 
   it('takes the provisioner’s own login for the registries that the admin names, and no password', async () => {
     const registries = ['registry.example.com', 'registry.example.com:5000'];
@@ -161,17 +178,21 @@ withTerraform('K-04 templates/docker/main.tf under real Terraform', () => {
     expect(String(failure).replace(/\s*\n[│\s]*/g, ' ')).toContain(message);
   });
 
-  it('has no default for the secret or an image', async () => {
-    for (const name of ['outrigger_secret', 'opencode_image', 'executor_images', 'outrigger_url'] as const) {
-      const { [name]: _left, ...rest } = variables;
-      const failure = await withFakeProviders(
-        allFakes,
-        async (environment) => await planOf('main.tf', committed, environment, rest).catch(String),
-        chosen(),
-      );
-      expect(String(failure)).toMatch(new RegExp(`No value for required variable[\\s\\S]*"${name}"`));
-    }
-  });
+  it(
+    'has no default for the secret or an image',
+    async () => {
+      for (const name of ['outrigger_secret', 'opencode_image', 'executor_images', 'outrigger_url'] as const) {
+        const { [name]: _left, ...rest } = variables;
+        const failure = await withFakeProviders(
+          allFakes,
+          async (environment) => await planOf('main.tf', committed, environment, rest).catch(String),
+          chosen(),
+        );
+        expect(String(failure)).toMatch(new RegExp(`No value for required variable[\\s\\S]*"${name}"`));
+      }
+    },
+    severalPlansMs,
+  );
 
   it('derives the proof as the service does', async () => {
     const expression = /OUTRIGGER_PROOF=([^\n]+)",\n/.exec(committed)?.[1] ?? '';
@@ -204,29 +225,33 @@ withRealCoder('K-04 templates/docker/main.tf under the real coder provider', () 
     await realCoderProvider();
   }, 600_000);
 
-  it('passes the checks that only the provider makes, and plans the same from JSON and HCL', async () => {
-    const configuration = await realCoderProvider();
-    const coder = {
-      TF_CLI_CONFIG_FILE: configuration,
-      CODER_WORKSPACE_ID: workspace.id,
-      CODER_WORKSPACE_NAME: workspace.name,
-      CODER_WORKSPACE_OWNER_ID: workspace.ownerId,
-      CODER_WORKSPACE_OWNER: workspace.owner,
-    };
+  it(
+    'passes the checks that only the provider makes, and plans the same from JSON and HCL',
+    async () => {
+      const configuration = await realCoderProvider();
+      const coder = {
+        TF_CLI_CONFIG_FILE: configuration,
+        CODER_WORKSPACE_ID: workspace.id,
+        CODER_WORKSPACE_NAME: workspace.name,
+        CODER_WORKSPACE_OWNER_ID: workspace.ownerId,
+        CODER_WORKSPACE_OWNER: workspace.owner,
+      };
 
-    const [fromJson, fromHcl] = await withFakeProviders({ 'kreuzwerker/docker': dockerFake }, async (environment) => [
-      await planOf('main.tf.json', JSON.stringify(dockerJson), { ...environment, ...coder }),
-      await planOf('main.tf', committed, { ...environment, ...coder }),
-    ]);
+      const [fromJson, fromHcl] = await withFakeProviders({ 'kreuzwerker/docker': dockerFake }, async (environment) => [
+        await planOf('main.tf.json', JSON.stringify(dockerJson), { ...environment, ...coder }),
+        await planOf('main.tf', committed, { ...environment, ...coder }),
+      ]);
 
-    expect(planned(fromHcl, 'docker_container.worker[0]')).toMatchObject({
-      name: 'coder-ada-blue-whale',
-      image: variables.executor_images[0],
-      memory: 2048,
-    });
-    expect(planned(fromHcl, 'docker_volume.home')).toMatchObject({ name: `coder-${workspace.id}-home` });
-    expect(comparable(fromHcl)).toEqual(comparable(fromJson));
-  });
+      expect(planned(fromHcl, 'docker_container.worker[0]')).toMatchObject({
+        name: 'coder-ada-blue-whale',
+        image: variables.executor_images[0],
+        memory: 2048,
+      });
+      expect(planned(fromHcl, 'docker_volume.home')).toMatchObject({ name: `coder-${workspace.id}-home` });
+      expect(comparable(fromHcl)).toEqual(comparable(fromJson));
+    },
+    severalPlansMs,
+  );
 
   it.each([
     ['git_repository', 'https://token@git.example.com/team/project.git', 'without a user name, password or token'],

@@ -26,6 +26,8 @@ const templateNames = (['kubernetes', 'kata'] as const).map((name) => [name] as 
 const committed = (name: string) => readFileSync(new URL(`../../templates/${name}/main.tf`, import.meta.url), 'utf8');
 const withTerraform = terraformPath === null ? describe.skip : describe;
 const withRealCoder = terraformPath === null || goPath === null ? describe.skip : describe;
+/** Of a test that plans several times; a busy machine takes half a minute for one. */
+const severalPlansMs = 300_000;
 const oneLine = (text: unknown): string => String(text).replace(/\s*\n[│\s]*/g, ' ');
 
 const plan = async (
@@ -56,49 +58,53 @@ withTerraform.each(templateNames)('K-04 templates/%s/main.tf under real Terrafor
     });
   });
 
-  it('plans the same from the JSON and from the HCL', async () => {
-    const { json, hcl } = kubernetesForms(name);
-    const given = {
-      ...kubernetesVariables[name],
-      image_pull_secrets: ['registry'],
-      tolerations: [{ key: 'dedicated', operator: 'Exists' }],
-      node_selector: { pool: 'workspaces' },
-      egress_cidrs: ['0.0.0.0/0', '10.0.0.0/8'],
-      egress_ports: [22, 443],
-      dns_cidrs: ['169.254.20.10/32'],
-      create_namespace: true,
-      quota: { 'limits.memory': '32Gi' },
-    };
-    const [fromJson, fromHcl] = await withFakeProviders(
-      kubernetesFakes,
-      async (environment) => [
-        await planOf('main.tf.json', JSON.stringify(json), environment, given),
-        await planOf('main.tf', hcl, environment, given),
-      ],
-      chosen({ memory: '6144', cpu: '3', disk: '30' }),
-    );
+  it(
+    'plans the same from the JSON and from the HCL',
+    async () => {
+      const { json, hcl } = kubernetesForms(name);
+      const given = {
+        ...kubernetesVariables[name],
+        image_pull_secrets: ['registry'],
+        tolerations: [{ key: 'dedicated', operator: 'Exists' }],
+        node_selector: { pool: 'workspaces' },
+        egress_cidrs: ['0.0.0.0/0', '10.0.0.0/8'],
+        egress_ports: [22, 443],
+        dns_cidrs: ['169.254.20.10/32'],
+        create_namespace: true,
+        quota: { 'limits.memory': '32Gi' },
+      };
+      const [fromJson, fromHcl] = await withFakeProviders(
+        kubernetesFakes,
+        async (environment) => [
+          await planOf('main.tf.json', JSON.stringify(json), environment, given),
+          await planOf('main.tf', hcl, environment, given),
+        ],
+        chosen({ memory: '6144', cpu: '3', disk: '30' }),
+      );
 
-    expect(comparable(fromHcl)).toEqual(comparable(fromJson));
-    const [worker, agent] = plannedPod(fromHcl).container as Record<string, unknown>[];
-    expect(firstOf(worker, 'resources')).toMatchObject({ limits: { cpu: '3', memory: '6144Mi' } });
-    expect([worker?.name, agent?.name]).toEqual(['worker', 'opencode']);
-    expect(plannedPod(fromHcl)).toMatchObject({
-      image_pull_secrets: [{ name: 'registry' }],
-      toleration: [{ key: 'dedicated', operator: 'Exists' }],
-      node_selector: { 'kubernetes.io/arch': 'amd64', pool: 'workspaces' },
-    });
-    const claim = planned(fromHcl, 'kubernetes_persistent_volume_claim_v1.workspace');
-    expect(firstOf(claim, 'spec', 'resources')).toMatchObject({ requests: { storage: '30Gi' } });
-    const namespace = `coder-workspaces-${workspace.id.replaceAll('-', '').slice(0, 12)}`;
-    expect(firstOf(planned(fromHcl, 'kubernetes_namespace_v1.workspace[0]'), 'metadata')).toMatchObject({
-      name: namespace,
-      labels: { 'pod-security.kubernetes.io/enforce': 'restricted' },
-    });
-    expect(firstOf(claim, 'metadata')).toMatchObject({ namespace });
-    expect(firstOf(planned(fromHcl, 'kubernetes_resource_quota_v1.workspace[0]'), 'spec')).toMatchObject({
-      hard: { 'limits.memory': '32Gi' },
-    });
-  });
+      expect(comparable(fromHcl)).toEqual(comparable(fromJson));
+      const [worker, agent] = plannedPod(fromHcl).container as Record<string, unknown>[];
+      expect(firstOf(worker, 'resources')).toMatchObject({ limits: { cpu: '3', memory: '6144Mi' } });
+      expect([worker?.name, agent?.name]).toEqual(['worker', 'opencode']);
+      expect(plannedPod(fromHcl)).toMatchObject({
+        image_pull_secrets: [{ name: 'registry' }],
+        toleration: [{ key: 'dedicated', operator: 'Exists' }],
+        node_selector: { 'kubernetes.io/arch': 'amd64', pool: 'workspaces' },
+      });
+      const claim = planned(fromHcl, 'kubernetes_persistent_volume_claim_v1.workspace');
+      expect(firstOf(claim, 'spec', 'resources')).toMatchObject({ requests: { storage: '30Gi' } });
+      const namespace = `coder-workspaces-${workspace.id.replaceAll('-', '').slice(0, 12)}`;
+      expect(firstOf(planned(fromHcl, 'kubernetes_namespace_v1.workspace[0]'), 'metadata')).toMatchObject({
+        name: namespace,
+        labels: { 'pod-security.kubernetes.io/enforce': 'restricted' },
+      });
+      expect(firstOf(claim, 'metadata')).toMatchObject({ namespace });
+      expect(firstOf(planned(fromHcl, 'kubernetes_resource_quota_v1.workspace[0]'), 'spec')).toMatchObject({
+        hard: { 'limits.memory': '32Gi' },
+      });
+    },
+    severalPlansMs,
+  );
 
   it('S-56 puts everything into the namespace that the admin names, for each owner where they say so', async () => {
     const made = await plan(name, { namespace: 'coder-{owner}' });
@@ -112,28 +118,36 @@ withTerraform.each(templateNames)('K-04 templates/%s/main.tf under real Terrafor
     );
   });
 
-  it('gives each workspace a namespace whose name begins with its owner, where the admin wants both', async () => {
-    const made = await plan(name, { namespace: 'team-of-{owner}', create_namespace: true });
-    const [shown] = [firstOf(planned(made, 'kubernetes_namespace_v1.workspace[0]'), 'metadata').name];
+  it(
+    'gives each workspace a namespace whose name begins with its owner, where the admin wants both',
+    async () => {
+      const made = await plan(name, { namespace: 'team-of-{owner}', create_namespace: true });
+      const [shown] = [firstOf(planned(made, 'kubernetes_namespace_v1.workspace[0]'), 'metadata').name];
 
-    expect(shown).toBe(`team-of-ada-${workspace.id.replaceAll('-', '').slice(0, 12)}`);
-    const tooLong = { namespace: `${'x'.repeat(19)}{owner}`, create_namespace: true };
-    expect(oneLine(await plan(name, tooLong).catch(String))).toContain('or 50 with create_namespace');
-  });
+      expect(shown).toBe(`team-of-ada-${workspace.id.replaceAll('-', '').slice(0, 12)}`);
+      const tooLong = { namespace: `${'x'.repeat(19)}{owner}`, create_namespace: true };
+      expect(oneLine(await plan(name, tooLong).catch(String))).toContain('or 50 with create_namespace');
+    },
+    severalPlansMs,
+  );
 
-  it('gives the agent no more memory than the admin allows a person', async () => {
-    const memory = async (max: number, owner: Readonly<Record<string, string>> = {}) => {
-      const [, agent] = plannedPod(await plan(name, { max_memory_mb: max }, chosen(owner))).container as Record<
-        string,
-        unknown
-      >[];
-      return firstOf(agent, 'resources').limits;
-    };
+  it(
+    'gives the agent no more memory than the admin allows a person',
+    async () => {
+      const memory = async (max: number, owner: Readonly<Record<string, string>> = {}) => {
+        const [, agent] = plannedPod(await plan(name, { max_memory_mb: max }, chosen(owner))).container as Record<
+          string,
+          unknown
+        >[];
+        return firstOf(agent, 'resources').limits;
+      };
 
-    expect(await memory(16_384)).toMatchObject({ memory: '4096Mi' });
-    expect(await memory(2048)).toMatchObject({ memory: '2048Mi' });
-    expect(await memory(16_384, { advanced: 'true', agent_memory: '6144' })).toMatchObject({ memory: '6144Mi' });
-  });
+      expect(await memory(16_384)).toMatchObject({ memory: '4096Mi' });
+      expect(await memory(2048)).toMatchObject({ memory: '2048Mi' });
+      expect(await memory(16_384, { advanced: 'true', agent_memory: '6144' })).toMatchObject({ memory: '6144Mi' });
+    },
+    severalPlansMs,
+  );
 
   it('runs nothing and keeps the claims and their policy while the workspace is stopped', async () => {
     const made = await plan(name, {}, chosen({}, 0));
@@ -155,21 +169,25 @@ withTerraform.each(templateNames)('K-04 templates/%s/main.tf under real Terrafor
     expect((plannedPod(made).container as { name: string }[]).map((one) => one.name)).toEqual(['worker']);
   });
 
-  it('spares the metadata address wherever every address is allowed, and allows none where the list is empty', async () => {
-    const egress = async (egress_cidrs: readonly string[]) => {
-      const policy = planned(await plan(name, { egress_cidrs }), 'kubernetes_network_policy_v1.workspace');
-      return (firstOf(policy, 'spec').egress as { to: { ip_block: unknown[]; namespace_selector: unknown[] }[] }[]).map(
-        ({ to }) => to.flatMap(({ ip_block: block }) => block),
-      );
-    };
+  it(
+    'spares the metadata address wherever every address is allowed, and allows none where the list is empty',
+    async () => {
+      const egress = async (egress_cidrs: readonly string[]) => {
+        const policy = planned(await plan(name, { egress_cidrs }), 'kubernetes_network_policy_v1.workspace');
+        return (
+          firstOf(policy, 'spec').egress as { to: { ip_block: unknown[]; namespace_selector: unknown[] }[] }[]
+        ).map(({ to }) => to.flatMap(({ ip_block: block }) => block));
+      };
 
-    expect(await egress(['0.0.0.0/0', '::/0', '10.0.0.0/8'])).toContainEqual([
-      { cidr: '0.0.0.0/0', except: ['169.254.0.0/16'] },
-      { cidr: '::/0', except: ['fd00:ec2::254/128'] },
-      { cidr: '10.0.0.0/8', except: [] },
-    ]);
-    expect(await egress([])).toEqual([[]]);
-  });
+      expect(await egress(['0.0.0.0/0', '::/0', '10.0.0.0/8'])).toContainEqual([
+        { cidr: '0.0.0.0/0', except: ['169.254.0.0/16'] },
+        { cidr: '::/0', except: ['fd00:ec2::254/128'] },
+        { cidr: '10.0.0.0/8', except: [] },
+      ]);
+      expect(await egress([])).toEqual([[]]);
+    },
+    severalPlansMs,
+  );
 });
 
 withTerraform('templates/kubernetes/main.tf', () => {
@@ -262,25 +280,29 @@ withRealCoder.each(templateNames)('templates/%s/main.tf under the real coder pro
     ]);
   });
 
-  it('P-32 offers the presets node, python, rust and full-stack, each of which evaluates', async () => {
-    const made = await planWith({});
-    const state = (made.prior_state as { values: { root_module: { resources: Record<string, unknown>[] } } }).values;
-    const presets = state.root_module.resources
-      .filter(({ type }) => type === 'coder_workspace_preset')
-      .map(({ values }) => values as { name: string; default: boolean; parameters: Record<string, string> });
+  it(
+    'P-32 offers the presets node, python, rust and full-stack, each of which evaluates',
+    async () => {
+      const made = await planWith({});
+      const state = (made.prior_state as { values: { root_module: { resources: Record<string, unknown>[] } } }).values;
+      const presets = state.root_module.resources
+        .filter(({ type }) => type === 'coder_workspace_preset')
+        .map(({ values }) => values as { name: string; default: boolean; parameters: Record<string, string> });
 
-    expect(presets.map((preset) => preset.name).sort()).toEqual(['full-stack', 'nix', 'node', 'python', 'rust']);
-    expect(presets.filter((preset) => preset.default).map((preset) => preset.name)).toEqual(['node']);
-    for (const preset of presets) {
-      const chosenBy = await planWith(preset.parameters);
-      const [worker] = plannedPod(chosenBy).container as Record<string, unknown>[];
-      expect([preset.name, worker?.image, firstOf(worker, 'resources').limits]).toEqual([
-        preset.name,
-        expect.stringMatching(new RegExp(`^${preset.parameters.executor_image ?? '-'}[:@]`)),
-        expect.objectContaining({ cpu: preset.parameters.cpu, memory: `${preset.parameters.memory ?? ''}Mi` }),
-      ]);
-    }
-  });
+      expect(presets.map((preset) => preset.name).sort()).toEqual(['full-stack', 'nix', 'node', 'python', 'rust']);
+      expect(presets.filter((preset) => preset.default).map((preset) => preset.name)).toEqual(['node']);
+      for (const preset of presets) {
+        const chosenBy = await planWith(preset.parameters);
+        const [worker] = plannedPod(chosenBy).container as Record<string, unknown>[];
+        expect([preset.name, worker?.image, firstOf(worker, 'resources').limits]).toEqual([
+          preset.name,
+          expect.stringMatching(new RegExp(`^${preset.parameters.executor_image ?? '-'}[:@]`)),
+          expect.objectContaining({ cpu: preset.parameters.cpu, memory: `${preset.parameters.memory ?? ''}Mi` }),
+        ]);
+      }
+    },
+    severalPlansMs,
+  );
 
   it.each([
     ['git_repository', 'https://token@git.example.com/team/project.git', 'without a user name, password or token'],
