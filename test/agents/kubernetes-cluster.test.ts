@@ -48,7 +48,9 @@ beforeAll(async () => {
       });
       if (url.endsWith('/hang')) return;
       response.statusCode = Number(/status=(\d+)/.exec(url)?.[1] ?? 200);
-      response.end(url.endsWith('/html') ? '<html>' : '{"kind":"Status"}');
+      const message = 'failed to create typed patch object (team/x): .data.by: expected string';
+      if (url.endsWith('&typed')) response.end(JSON.stringify({ message }));
+      else response.end(url.endsWith('/html') ? '<html>' : '{"kind":"Status"}');
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -111,7 +113,9 @@ describe('the connection to a cluster', () => {
     expect(broken.message).not.toContain('canary');
   });
 
-  it('leaves it to the caller what a refusal means', async () => {
+  it('leaves it to the caller what a refusal means, also one that the server takes for its own fault', async () => {
+    const call = { method: 'PATCH', path: '/api?status=500&typed', body: {} } as const;
+    expect((await clusterBy(ours.cert).call(call, never)).status).toBe(500);
     expect((await clusterBy(ours.cert).call({ method: 'GET', path: '/api?status=403' }, never)).status).toBe(403);
   });
 

@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { stringify } from 'yaml';
@@ -23,7 +22,7 @@ withCluster('apply_manifest on a real cluster (part of S-07 and S-09)', () => {
     outrigger = await startTestService({ OUTRIGGER_KUBERNETES_NAMESPACES: namespace });
     const { admin } = outrigger.people;
     await outrigger.call(admin, 'PUT', '/api/v2/agents/secrets/lab', {
-      config: readFileSync(kubeconfig ?? '', 'utf8'),
+      config: await kubectl(['config', 'view', '--raw', '--flatten', '--minify']),
     });
     const entry = await outrigger.call(admin, 'PUT', '/api/v2/agents/registry/kubernetes', {
       apiVersion: 'kubeopencode.io/v1alpha1',
@@ -62,7 +61,7 @@ withCluster('apply_manifest on a real cluster (part of S-07 and S-09)', () => {
   it('leaves objects that kubectl shows, applies nothing of a manifest that is refused, and repeats no change', async () => {
     const manifest = `${configMap('one')}---\n${configMap('two')}`;
     const first = await run('apply_manifest', { manifest });
-    expect(first).toMatchObject({ agent: 'kubernetes', outcome: 'succeeded' });
+    expect(first).toMatchObject({ agent: 'kubernetes', outcome: 'succeeded', message: null });
     expect(await inNamespace('get', 'configmap', 'one', 'two', '-o', 'name')).toBe('configmap/one\nconfigmap/two\n');
     expect(await run('apply_manifest', { manifest })).toMatchObject({ outcome: 'no_change' });
 

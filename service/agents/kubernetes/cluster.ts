@@ -20,6 +20,9 @@ export interface ClusterAnswer {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
+/** With these words the API server answers 500 to a patch that does not fit the schema: the manifest is at fault. */
+const wrongPatch = 'failed to create typed patch object';
+
 const mostBytes = 4 * 1024 * 1024;
 const answerMs = 30_000;
 
@@ -28,7 +31,7 @@ export function makeCluster(access: ClusterAccess): Cluster {
   return {
     async call({ method, path, body }, signal) {
       const { status, text } = await send(access, { method, path, body }, signal);
-      if (status === 429 || status >= 500)
+      if ((status === 429 || status >= 500) && !text.includes(wrongPatch))
         throw new AgentFailure('UpstreamError', `The cluster answered ${status}.`, true);
       return { status, body: parseJson(text) };
     },

@@ -77,5 +77,5 @@ function parseYaml(text: string): unknown {
 const unusable = (why: string): AgentFailure =>
   new AgentFailure(
     'ContextError',
-    `The kubeconfig of this organization cannot be used: ${why}. It must hold a CA and a token or certificate as data.`,
+    `The kubeconfig of this organization cannot be used: ${why}. Store what 'kubectl config view --raw --flatten --minify' says: a CA and a token or certificate as data.`,
   );
