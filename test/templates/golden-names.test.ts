@@ -8,7 +8,7 @@ import { templatesDirectory } from '../../scripts/template.ts';
 import { everyTemplate, type View } from './view.ts';
 
 const workspaceId = '${data.coder_workspace.me.id}';
-/** What our own label says on everything of a workspace: a task is told by its workspace's id (DECISIONS 39). */
+/** What our own label says on everything of a workspace: a task is told by its workspace's id (DECISIONS 43). */
 const own = 'outrigger/workspace-id';
 
 const ofType = (view: View, type: RegExp) =>
