@@ -60,14 +60,18 @@ async function startContainer(resource: Resource): Promise<void> {
   if (resource.values['start'] !== false) await docker('start', nameOf(resource));
 }
 
+/** Each probe starts a Node in the container; without a pause they would take the time of the start. */
+const aWhile = () => new Promise((resolve) => setTimeout(resolve, 1_000));
+
 /** Asks with the planned healthcheck until it agrees. Ends with the log when the container did. */
-async function healthy(resource: Resource): Promise<void> {
+async function healthy(resource: Resource, expected = 'running 0'): Promise<void> {
   const [, ...probe] = settingsOf(resource).healthcheck[0]?.test ?? [];
   for (;;) {
     const { code } = await dockerResult('exec', name, ...probe);
     if (code === 0) return;
     const state = await docker('inspect', '--format', '{{.State.Status}} {{.RestartCount}}', name);
-    if (state !== 'running 0') throw new Error(`The container is ${state}.\n${await docker('logs', name)}`);
+    if (state !== expected) throw new Error(`The container is ${state}.\n${await docker('logs', name)}`);
+    await aWhile();
   }
 }
 
@@ -142,7 +146,7 @@ withService('S-16 the container of docker-service, as planned', () => {
     expect(ended).toBe('0');
     expect(before).toHaveLength(64);
     expect((await node(key)).stdout).toBe(before);
-  }, 240_000);
+  }, 600_000);
 
   it('serves again after a restart, with the same keys', async () => {
     const before = (await node(key)).stdout;
@@ -150,18 +154,17 @@ withService('S-16 the container of docker-service, as planned', () => {
     await healthy(service());
 
     expect((await node(key)).stdout).toBe(before);
-  }, 240_000);
+  }, 600_000);
 
   it('comes back by itself when it dies, and serves again', async () => {
     const died = await dockerResult('exec', name, 'node', '-e', 'process.kill(1, "SIGTERM")');
     expect(died.code).not.toBeNull();
     const count = () => docker('inspect', '--format', '{{.RestartCount}} {{.State.Status}}', name);
-    while (!/^1 running/.test(await count())) continue;
-    const [, ...probe] = settingsOf(service()).healthcheck[0]?.test ?? [];
-    while ((await dockerResult('exec', name, ...probe)).code !== 0) continue;
+    while (!/^1 running/.test(await count())) await aWhile();
+    await healthy(service(), 'running 1');
 
     expect(await count()).toBe('1 running');
-  }, 120_000);
+  }, 600_000);
 
   it('goes with its network and its volumes, and leaves nothing', async () => {
     await destroy();
