@@ -19,8 +19,9 @@ const emptySizes: Readonly<Partial<Record<VolumeName, Record<string, string>>>> 
   tools: { sizeLimit: '256Mi' },
   run: { medium: 'Memory', sizeLimit: '4Mi' },
   'custom-ca': { sizeLimit: '1Mi' },
-  nix: { sizeLimit: interpolation('"${var.scratch_disk_gb}Gi"') },
 };
+
+const storageClassName = interpolation('var.storage_class == "" ? null : var.storage_class');
 
 /** Where a container whose root filesystem is read-only may write. */
 export const temporaryVolume = { name: 'tmp', emptyDir: { sizeLimit: '1Gi' } };
@@ -28,6 +29,8 @@ export const temporaryVolume = { name: 'tmp', emptyDir: { sizeLimit: '1Gi' } };
 /** The volumes of one pod, and the namespace they live in. */
 export interface PodVolumes {
   readonly volumes: readonly DeploymentV1SpecTemplateSpecVolume[];
+  /** One of them each, by the HCL expression of when it is there. */
+  readonly choices: readonly { readonly when: string; readonly volume: DeploymentV1SpecTemplateSpecVolume }[];
   /** HCL expression. A claim cannot move, so all else of the workspace follows it. */
   readonly namespace: string;
 }
@@ -37,6 +40,7 @@ export function workspaceClaims(scope: Construct, context: WorkspaceContext): Po
   const mounted: DeploymentV1SpecTemplateSpecVolume[] = [];
   let namespace = '';
   for (const [name, { isKept }] of Object.entries(volumes) as [VolumeName, { isKept: boolean }][]) {
+    if (name === 'nix') continue;
     if (!isKept) {
       mounted.push({ name, emptyDir: emptySizes[name] ?? {} });
       continue;
@@ -48,8 +52,33 @@ export function workspaceClaims(scope: Construct, context: WorkspaceContext): Po
     namespace ||= `${fqn}.metadata[0].namespace`;
     mounted.push({ name, persistentVolumeClaim: { claimName: interpolation(`${fqn}.metadata[0].name`) } });
   }
-  return { volumes: [...mounted, temporaryVolume], namespace };
+  return { volumes: [...mounted, temporaryVolume], choices: nixVolumes, namespace };
 }
+
+/**
+ * Nix's store begins anew with each pod, on a disk: in a virtual machine an emptyDir would be the guest's memory.
+ *
+ * Without Nix nothing is written there, and no disk is made.
+ */
+const nixVolumes: PodVolumes['choices'] = [
+  {
+    when: 'local.has_nix',
+    volume: {
+      name: 'nix',
+      ephemeral: {
+        volumeClaimTemplate: {
+          metadata: { labels: claimLabels('nix') },
+          spec: {
+            accessModes: ['ReadWriteOnce'],
+            storageClassName,
+            resources: { requests: { storage: '${var.scratch_disk_gb}Gi' } },
+          },
+        },
+      },
+    },
+  },
+  { when: '!local.has_nix', volume: { name: 'nix', emptyDir: { sizeLimit: '1Mi' } } },
+];
 
 /**
  * Kept until the workspace is deleted, whatever changes in the template.
@@ -67,7 +96,7 @@ function claim(scope: Construct, context: WorkspaceContext, name: VolumeName): P
     waitUntilBound: false,
     spec: {
       accessModes: ['ReadWriteOnce'],
-      storageClassName: interpolation('var.storage_class == "" ? null : var.storage_class'),
+      storageClassName,
       resources: { requests: { storage: `\${${claimSizes[name] ?? ''}}Gi` } },
     },
     lifecycle: { ignoreChanges: 'all' },

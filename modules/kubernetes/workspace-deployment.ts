@@ -1,6 +1,7 @@
 import {
   DeploymentV1,
   deploymentV1SpecTemplateSpecContainerToTerraform,
+  deploymentV1SpecTemplateSpecVolumeToTerraform,
 } from '@cdktf/provider-kubernetes/lib/deployment-v1/index.js';
 import type { NetworkPolicyV1 } from '@cdktf/provider-kubernetes/lib/network-policy-v1/index.js';
 import type { Construct } from 'constructs';
@@ -93,6 +94,10 @@ export function workspaceDeployment(scope: Construct, props: WorkspaceDeployment
     container: sometimes.map((spec) => ({
       for_each: interpolation(`${spec.when ?? 'true'} ? [1] : []`),
       content: deploymentV1SpecTemplateSpecContainerToTerraform(podContainer(spec, secretName)) as object,
+    })),
+    volume: pod.choices.map(({ when, volume }) => ({
+      for_each: interpolation(`${when} ? [1] : []`),
+      content: deploymentV1SpecTemplateSpecVolumeToTerraform(volume) as object,
     })),
     image_pull_secrets: forEach('var.image_pull_secrets', 'secret', { name: '${secret.value}' }),
     toleration: forEach('var.tolerations', 'one', {

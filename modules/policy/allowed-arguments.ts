@@ -54,9 +54,15 @@ const pod: Arguments = {
     ...seccomp,
   }),
   toleration: dynamic(any('effect', 'key', 'operator', 'value', 'toleration_seconds')),
-  volume: block({
+  volume: dynamic({
     ...any('name'),
     empty_dir: block(any('medium', 'size_limit')),
+    ephemeral: block({
+      volume_claim_template: block({
+        metadata: block(any('labels')),
+        spec: block({ ...any('access_modes', 'storage_class_name'), resources: block(any('requests')) }),
+      }),
+    }),
     persistent_volume_claim: block(any('claim_name')),
   }),
 };

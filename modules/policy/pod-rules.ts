@@ -53,12 +53,13 @@ export const podRules: readonly Rule[] = [
   onPods('pod-volumes', (pod) => {
     const strange = blocksOf(pod, 'volume').filter(
       (volume) =>
-        Object.keys(volume).some((key) => !['name', 'persistent_volume_claim', 'empty_dir'].includes(key)) ||
-        blocksOf(volume, 'persistent_volume_claim').some((one) => !ownClaim.test(String(one.claim_name))),
+        Object.keys(volume).some(
+          (key) => !['name', 'persistent_volume_claim', 'empty_dir', 'ephemeral'].includes(key),
+        ) || blocksOf(volume, 'persistent_volume_claim').some((one) => !ownClaim.test(String(one.claim_name))),
     );
     return strange.length === 0
       ? undefined
-      : `mounts ${strange.map(({ name }) => String(name)).join(', ')} from the node, the cluster or somebody else. Use a claim of the template or an empty_dir.`;
+      : `mounts ${strange.map(({ name }) => String(name)).join(', ')} from the node, the cluster or somebody else. Use a claim of the template, an ephemeral one, or an empty_dir.`;
   }),
   onPods('pod-volume-size', (pod) =>
     blocksOf(pod, 'volume').every(

@@ -77,13 +77,16 @@ choose() {
   cp "$kept" "$used"
 }
 
-# Shows a file to people and the agent. Whatever lies in its way was put there by the agent and is not followed.
+# Shows a file to people and the agent, who may put anything in its way at any moment: the folder is entered once and
+# looked at from inside, and noclobber opens no file that is there and follows no link.
 # publish FILE NAME
-publish() {
-  beside=$workspace/.outrigger
-  [ ! -L "$beside" ] && mkdir -p "$beside" && copy=$(mktemp "$beside/.nix.XXXXXX") &&
-    cp "$1" "$copy" && chmod 0644 "$copy" && mv -T "$copy" "$beside/$2"
-} 2>/dev/null
+publish() (
+  copy=.nix.$$
+  mkdir -p "$workspace/.outrigger" &&
+    expected=$(cd "$workspace" && pwd -P)/.outrigger &&
+    cd -P "$workspace/.outrigger" && [ "$(pwd -P)" = "$expected" ] &&
+    rm -f "$copy" && umask 022 && set -C && cat "$1" >"$copy" && mv -T "$copy" "$2"
+) 2>/dev/null
 
 show() {
   shown=$workspace/.outrigger/workspace.nix

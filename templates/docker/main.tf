@@ -1281,11 +1281,13 @@ resource "coder_script" "nix" {
       cp "$kept" "$used"
     }
 
-    publish() {
-      beside=$workspace/.outrigger
-      [ ! -L "$beside" ] && mkdir -p "$beside" && copy=$(mktemp "$beside/.nix.XXXXXX") &&
-        cp "$1" "$copy" && chmod 0644 "$copy" && mv -T "$copy" "$beside/$2"
-    } 2>/dev/null
+    publish() (
+      copy=.nix.$$
+      mkdir -p "$workspace/.outrigger" &&
+        expected=$(cd "$workspace" && pwd -P)/.outrigger &&
+        cd -P "$workspace/.outrigger" && [ "$(pwd -P)" = "$expected" ] &&
+        rm -f "$copy" && umask 022 && set -C && cat "$1" >"$copy" && mv -T "$copy" "$2"
+    ) 2>/dev/null
 
     show() {
       shown=$workspace/.outrigger/workspace.nix

@@ -1446,11 +1446,13 @@ resource "coder_script" "nix" {
       cp "$kept" "$used"
     }
 
-    publish() {
-      beside=$workspace/.outrigger
-      [ ! -L "$beside" ] && mkdir -p "$beside" && copy=$(mktemp "$beside/.nix.XXXXXX") &&
-        cp "$1" "$copy" && chmod 0644 "$copy" && mv -T "$copy" "$beside/$2"
-    } 2>/dev/null
+    publish() (
+      copy=.nix.$$
+      mkdir -p "$workspace/.outrigger" &&
+        expected=$(cd "$workspace" && pwd -P)/.outrigger &&
+        cd -P "$workspace/.outrigger" && [ "$(pwd -P)" = "$expected" ] &&
+        rm -f "$copy" && umask 022 && set -C && cat "$1" >"$copy" && mv -T "$copy" "$2"
+    ) 2>/dev/null
 
     show() {
       shown=$workspace/.outrigger/workspace.nix
@@ -2499,18 +2501,49 @@ resource "kubernetes_deployment_v1" "workspace" {
         }
 
         volume {
-          name = "nix"
-
-          empty_dir {
-            size_limit = "${var.scratch_disk_gb}Gi"
-          }
-        }
-
-        volume {
           name = "tmp"
 
           empty_dir {
             size_limit = "1Gi"
+          }
+        }
+
+        dynamic "volume" {
+          for_each = local.has_nix ? [1] : []
+
+          content {
+            name = "nix"
+
+            ephemeral {
+              volume_claim_template {
+                metadata {
+                  labels = merge(local.labels, { "app.kubernetes.io/name" = "coder-pvc", "outrigger/volume" = "nix" })
+                }
+
+                spec {
+                  access_modes       = ["ReadWriteOnce"]
+                  storage_class_name = var.storage_class == "" ? null : var.storage_class
+
+                  resources {
+                    requests = {
+                      storage = "${var.scratch_disk_gb}Gi"
+                    }
+                  }
+                }
+              }
+            }
+          }
+        }
+
+        dynamic "volume" {
+          for_each = !local.has_nix ? [1] : []
+
+          content {
+            name = "nix"
+
+            empty_dir {
+              size_limit = "1Mi"
+            }
           }
         }
 

@@ -163,6 +163,24 @@ withTerraform.each(templateNames)('K-04 templates/%s/main.tf under real Terrafor
     ]);
   });
 
+  it(
+    'gives the store of Nix a disk of the pod, and an image without Nix none',
+    async () => {
+      const nixImage = `registry.example.com/outrigger-agent-nix:1@sha256:${'c'.repeat(64)}`;
+      const store = async (executor_images: readonly string[]) => {
+        const { volume } = plannedPod(await plan(name, { executor_images })) as { volume: { name: string }[] };
+        const found = volume.filter((one) => one.name === 'nix');
+        expect(found).toHaveLength(1);
+        return found[0];
+      };
+      const disk = firstOf(await store([nixImage]), 'ephemeral', 'volume_claim_template', 'spec');
+
+      expect(firstOf(disk, 'resources').requests).toEqual({ storage: '20Gi' });
+      expect(await store(variables.executor_images)).toMatchObject({ empty_dir: [{ size_limit: '1Mi' }] });
+    },
+    severalPlansMs,
+  );
+
   it('has one container where the bridge runs in the worker', async () => {
     const made = await plan(name, { agent_modes: ['process'] });
 
