@@ -62,7 +62,7 @@ export function workspace(scope: Construct, { admin, form, startScript, claim }:
   explain(agent, comments.agent);
   explain(ideApp(scope, agent, choices), comments.ide);
   explain(openCodeApp(scope, agent), comments.opencode);
-  outriggerApp(scope, agent, context, variables.outriggerUrl);
+  outriggerApp(scope, agent, context);
   cloneRepository(scope, agent, choices);
   helperProgram(scope, agent);
   bridgeInWorker(scope, parts);

@@ -191,9 +191,9 @@ function appUrl({ type, body }: Declared, { all }: Whole): string | undefined {
 function appLink({ type, body }: Declared): string | undefined {
   const url = String(body.url);
   if (type !== 'coder_app' || body.external !== true) return undefined;
-  return /^(\$\{var\.outrigger_url\}\/|https:\/\/)/.test(url) && !/session_token/i.test(url)
+  return /^(\$\{var\.outrigger_page_url\}\/|https:\/\/)/.test(url) && !/session_token/i.test(url)
     ? undefined
-    : `links to ${JSON.stringify(body.url)}. An external app opens Outrigger or https, and is given no token.`;
+    : `links to ${JSON.stringify(body.url)}. An external app opens outrigger_page_url or https, and is given no token.`;
 }
 
 /** The port may be a variable of the admin that is a number: text there could name another host behind an @. */

@@ -39,11 +39,10 @@ export interface AdminVariablesProps {
  */
 export class AdminVariables {
   readonly opencodeImage: TerraformVariable;
-  readonly outriggerUrl: TerraformVariable;
   readonly arch: TerraformVariable;
 
   constructor(scope: Construct, props: AdminVariablesProps) {
-    this.outriggerUrl = serviceVariables(scope);
+    serviceVariables(scope);
     this.opencodeImage = openCodeImage(scope);
     imageVariables(scope, props.image);
     agentVariables(scope, props);
@@ -59,9 +58,9 @@ export class AdminVariables {
   }
 }
 
-function serviceVariables(scope: Construct): TerraformVariable {
+function serviceVariables(scope: Construct): void {
   const url = variable(scope, 'outrigger_url', {
-    description: 'How workspaces and browsers reach Outrigger, such as "https://outrigger.example.com".',
+    description: 'How workspaces reach Outrigger, such as "https://outrigger.example.com".',
     type: 'string',
     validation: [
       rule(
@@ -85,7 +84,19 @@ function serviceVariables(scope: Construct): TerraformVariable {
       ),
     ],
   });
-  return url;
+  const page = optionalText(
+    scope,
+    'outrigger_page_url',
+    'Where browsers find a page /workspace/ID of each workspace, for the app outrigger; empty: there is no such app.',
+    [
+      // A `$` would let Coder write the person's session token into the address.
+      rule(
+        'var.outrigger_page_url == "" || can(regex("^https?://[^/?#@$[:space:]]+$", var.outrigger_page_url))',
+        'Give a scheme and a host, and nothing after them, such as "https://outrigger.example.com".',
+      ),
+    ],
+  );
+  explain(page, 'The address of workspaces may be one that no browser reaches, so this is another.');
 }
 
 function imageVariables(scope: Construct, given: string | undefined): void {

@@ -1,18 +1,17 @@
-import type { TerraformVariable } from 'cdktf';
 import type { Construct } from 'constructs';
 import { names } from '../contract.ts';
 import { explain } from '../hcl/comment.ts';
+import { interpolation } from '../hcl/expressions.ts';
 import type { Agent } from '../providers/generated/coder/agent/index.ts';
 import { App as CoderApp } from '../providers/generated/coder/app/index.ts';
 import type { WorkspaceContext } from './workspace-context.ts';
 
-/** Opens the workspace's page of Outrigger: its tasks, its questions and what they cost. It is a link, and no proxy. */
-export function outriggerApp(
-  scope: Construct,
-  agent: Agent,
-  context: WorkspaceContext,
-  outriggerUrl: TerraformVariable,
-): CoderApp {
+/**
+ * Opens a page about the workspace, where the admin says that there is one. It is a link, and no proxy.
+ *
+ * The service itself answers no page, and its address may be one that only workspaces reach.
+ */
+export function outriggerApp(scope: Construct, agent: Agent, context: WorkspaceContext): CoderApp {
   const app = new CoderApp(scope, `app:${names.apps.outrigger}`, {
     agentId: agent.id,
     slug: names.apps.outrigger,
@@ -20,8 +19,9 @@ export function outriggerApp(
     icon: '/icon/widgets.svg',
     order: 3,
     external: true,
-    url: `${outriggerUrl.stringValue}/workspace/${context.workspace.id}`,
+    url: `${interpolation('var.outrigger_page_url')}/workspace/${context.workspace.id}`,
   });
-  explain(app, 'A link to the page of this workspace in Outrigger, where people sign in with Coder.');
+  app.addOverride('count', interpolation('var.outrigger_page_url == "" ? 0 : 1'));
+  explain(app, 'A link to the page of this workspace, where the admin gave the address of one.');
   return app;
 }

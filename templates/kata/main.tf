@@ -21,7 +21,7 @@ provider "kubernetes" {
 
 # What has no default is given by `outrigger template push`: the service, a secret of this version, the images.
 variable "outrigger_url" {
-  description = "How workspaces and browsers reach Outrigger, such as \"https://outrigger.example.com\"."
+  description = "How workspaces reach Outrigger, such as \"https://outrigger.example.com\"."
   type        = string
   nullable    = false
 
@@ -40,6 +40,19 @@ variable "outrigger_secret" {
   validation {
     condition     = can(regex("^ors_[0-9A-Za-z-]+_[0-9A-Za-z_-]{43}$", var.outrigger_secret))
     error_message = "This is no template secret. Make one with \"outrigger template secret NAME\"."
+  }
+}
+
+# The address of workspaces may be one that no browser reaches, so this is another.
+variable "outrigger_page_url" {
+  description = "Where browsers find a page /workspace/ID of each workspace, for the app outrigger; empty: there is no such app."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.outrigger_page_url == "" || can(regex("^https?://[^/?#@$[:space:]]+$", var.outrigger_page_url))
+    error_message = "Give a scheme and a host, and nothing after them, such as \"https://outrigger.example.com\"."
   }
 }
 
@@ -1120,15 +1133,17 @@ resource "coder_app" "opencode" {
   order        = 2
 }
 
-# A link to the page of this workspace in Outrigger, where people sign in with Coder.
+# A link to the page of this workspace, where the admin gave the address of one.
 resource "coder_app" "outrigger" {
+  count = var.outrigger_page_url == "" ? 0 : 1
+
   display_name = "Outrigger"
   slug         = "outrigger"
   icon         = "/icon/widgets.svg"
   agent_id     = coder_agent.main.id
   external     = true
   order        = 3
-  url          = "${var.outrigger_url}/workspace/${data.coder_workspace.me.id}"
+  url          = "${var.outrigger_page_url}/workspace/${data.coder_workspace.me.id}"
 }
 
 # modules/workspace/clone.sh, without its comments. What people typed arrives as base64, so nothing of it is a command.

@@ -71,7 +71,8 @@ describe.each(everyTemplate)('the names of the template %s', (name, view) => {
     ]);
     expect(view.body('coder_app.outrigger')).toMatchObject({
       external: true,
-      url: `\${var.outrigger_url}/workspace/${workspaceId}`,
+      count: '${var.outrigger_page_url == "" ? 0 : 1}',
+      url: `\${var.outrigger_page_url}/workspace/${workspaceId}`,
     });
     expect(view.body('coder_app.outrigger')).not.toHaveProperty('share');
     // What Coder reads is what is committed.

@@ -395,11 +395,12 @@ const dockerCases: readonly PolicyCase[] = [
   {
     rule: 'app-link',
     allows: [
-      resource('coder_app', 'x', { url: '${var.outrigger_url}/workspace/1', external: true }),
+      resource('coder_app', 'x', { url: '${var.outrigger_page_url}/workspace/1', external: true }),
       resource('coder_app', 'x', { url: 'https://example.com', external: true }),
     ],
     refuses: [
       resource('coder_app', 'x', { url: 'http://example.com', external: true }),
+      resource('coder_app', 'x', { url: '${var.outrigger_url}/workspace/1', external: true }),
       resource('coder_app', 'x', { url: 'vscode://x?token=$SESSION_TOKEN', external: true }),
       resource('coder_app', 'x', { url: 'https://example.com/?t=$SESSION_TOKEN', external: true }),
     ],

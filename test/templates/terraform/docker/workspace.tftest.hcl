@@ -30,6 +30,11 @@ run "starts_two_containers_that_can_do_nothing_to_their_host" {
     condition     = !contains([for one in docker_container.opencode[0].mounts : one.target], "/home/coder")
     error_message = "The agent must not see the person's home."
   }
+
+  assert {
+    condition     = length(coder_app.outrigger) == 0
+    error_message = "Where the admin named no page, no app may link to one."
+  }
 }
 
 run "keeps_only_volumes_while_it_is_stopped" {
@@ -59,12 +64,18 @@ run "runs_where_the_admin_says" {
   command = plan
 
   variables {
-    container_runtime = "io.containerd.kata.v2"
+    container_runtime  = "io.containerd.kata.v2"
+    outrigger_page_url = "http://pages.example.com:8080"
   }
 
   assert {
     condition     = docker_container.worker[0].runtime == "io.containerd.kata.v2" && docker_container.opencode[0].runtime == "io.containerd.kata.v2"
     error_message = "Worker and agent must run in the admin's runtime."
+  }
+
+  assert {
+    condition     = coder_app.outrigger[0].external && coder_app.outrigger[0].url == "http://pages.example.com:8080/workspace/${data.coder_workspace.me.id}"
+    error_message = "The app must link to the workspace's page at the admin's address."
   }
 }
 
@@ -96,12 +107,13 @@ run "refuses_what_is_no_secret_or_address" {
   command = plan
 
   variables {
-    outrigger_secret = "hunter2"
-    outrigger_url    = "https://user:password@outrigger.example.com"
-    http_proxy       = "http://user:password@proxy.example.com:3128"
+    outrigger_secret   = "hunter2"
+    outrigger_url      = "https://user:password@outrigger.example.com"
+    outrigger_page_url = "https://$SESSION_TOKEN.example.com"
+    http_proxy         = "http://user:password@proxy.example.com:3128"
   }
 
-  expect_failures = [var.outrigger_secret, var.outrigger_url, var.http_proxy]
+  expect_failures = [var.outrigger_secret, var.outrigger_url, var.outrigger_page_url, var.http_proxy]
 }
 
 run "refuses_bounds_that_are_none" {
