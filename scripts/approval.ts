@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { decisions } from '../modules/contract.ts';
-import { cleanText } from '../modules/workspace/helper/clean-text.ts';
+import { detailLines, titleLine, visibleJson } from './approval-text.ts';
 import { CommandFailure } from './command-failure.ts';
 import { makeServiceCall, notOurs, type ServiceCall } from './service-client.ts';
 import {
@@ -37,12 +37,12 @@ export interface DecideFlags extends ServiceFlags {
 }
 
 const path = '/api/v2/agents/approvals';
-const approval = z.object({
+const approval = z.looseObject({
   id: z.string(),
   task_id: z.string(),
   kind: z.string(),
   title: z.string(),
-  detail: z.object({ command: z.string().optional() }),
+  detail: z.record(z.string(), z.unknown()),
   state: z.string(),
   expires_at: z.string(),
 });
@@ -54,12 +54,12 @@ export async function listApprovals(flags: ServiceFlags, around: Surroundings): 
   const found = pending.safeParse(await call('GET', `${path}?state=pending&limit=200`));
   if (!found.success) throw notOurs(url);
   const { items } = found.data;
-  if (flags.output === 'json') return around.print(JSON.stringify(items, null, 2));
+  if (flags.output === 'json') return around.print(visibleJson(items));
   if (items.length === 0) return around.print('Nothing waits for you.');
   for (const { id, task_id: task, kind, title, detail, expires_at: until } of items) {
     // An agent wrote these: they must not steer the terminal.
-    around.print(`${id}  ${kind}: ${cleanText(title, 200)}  (task ${task}, until ${until})`);
-    if (detail.command !== undefined) around.print(`    ${cleanText(detail.command, 4_000)}`);
+    around.print(`${id}  ${kind}: ${titleLine(title)}  (task ${task}, until ${until})`);
+    for (const line of detailLines(detail)) around.print(`    ${line}`);
   }
 }
 
@@ -80,9 +80,7 @@ export async function decideApproval(
   });
   const decided = approval.safeParse(answer);
   if (!decided.success) throw notOurs(url);
-  around.print(
-    flags.output === 'json' ? JSON.stringify(decided.data, null, 2) : `${id}  ${decided.data.state}: ${word}`,
-  );
+  around.print(flags.output === 'json' ? visibleJson(decided.data) : `${id}  ${decided.data.state}: ${word}`);
 }
 
 function reach(flags: ServiceFlags, { config }: Surroundings): { readonly call: ServiceCall; readonly url: string } {

@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto';
 import type { Ask, Decision } from '../../contract.ts';
 import type { HarnessClient } from './harness-client.ts';
 import type { HarnessAsk } from './harness-types.ts';
 
 /** The open questions of one attempt. */
 export interface Asks {
-  /** Passes a question of the harness on, once. */
+  /** Passes a question of the harness on, once; one that is too long to be read is rejected here. */
   raise(ask: HarnessAsk): void;
   /** Asks for itself and resolves with the decision. */
   ask(ask: Ask): Promise<{ decision: Decision; message?: string }>;
@@ -14,7 +15,8 @@ export interface Asks {
   readonly rejectedCount: number;
 }
 
-const textBytes = 32 * 1024;
+/** As much as a person is asked to read, and a frame carries with ease. */
+const detailBytes = 256 * 1024;
 const tries = 3;
 /** Without a text a rejection ends the turn; with one the model learns of it and goes on. */
 const defaultRejection = 'This was not allowed. Do without it, or say what you would need.';
@@ -39,12 +41,25 @@ export function makeAsks(send: (ask: Ask) => void, harness: () => HarnessClient 
     }
   }
 
+  /** Nobody is asked about a part: they would approve what they never saw. */
+  async function refuse(askId: string, bytes: number): Promise<void> {
+    try {
+      if (await answer(askId, 'reject', tooLong(bytes))) rejectedCount += 1;
+    } catch {
+      // The harness lists its open questions when it is connected again.
+      seen.delete(askId);
+    }
+  }
+
   return {
     raise(ask) {
       if (seen.has(ask.id)) return;
       seen.add(ask.id);
+      const detail = detailOf(ask);
+      const bytes = Buffer.byteLength(JSON.stringify(detail));
+      if (bytes > detailBytes) return void refuse(ask.id, bytes);
       open.set(ask.id, (decision, message) => answer(ask.id, decision, message));
-      send({ ask_id: ask.id, kind: 'permission', title: titleOfAsk(ask), detail: detailOf(ask) });
+      send({ ask_id: ask.id, kind: 'permission', title: titleOfAsk(ask), detail });
     },
     ask: (ask) =>
       new Promise((resolve) => {
@@ -78,22 +93,30 @@ const titleOfAsk = ({ permission, patterns = [], metadata = {} }: HarnessAsk): s
   return `${permission}: ${String(subject ?? 'anything')}`.replace(/\s+/g, ' ').slice(0, 500);
 };
 
+const tooLong = (bytes: number): string =>
+  `Nobody was asked: this takes ${kib(bytes)} KiB to show, and a person is shown ${kib(detailBytes)} KiB at most. Do it in smaller steps.`;
+const kib = (bytes: number): string => String(Math.ceil(bytes / 1024));
+
 /**
- * Exactly what would be done: bound to the call, so that an approval of one command approves no other.
+ * Exactly what would be done, whole: bound to the call, so that an approval of one command approves no other.
  *
- * The names of the metadata are the harness's choice; ours come last, so that none of them can be replaced.
+ * The names of the metadata are the harness's choice; ours come last, so that none of them can be replaced. What has
+ * parts is too much to show, so that its hash stands for it.
  */
 function detailOf(ask: HarnessAsk): Record<string, unknown> {
+  const metadata = Object.entries(ask.metadata ?? {});
   return {
     ...Object.fromEntries(
-      Object.entries(ask.metadata ?? {})
-        .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
-        .slice(0, 20)
-        .map(([name, value]) => [name, typeof value === 'string' ? value.slice(0, textBytes) : value]),
+      metadata.map(([name, value]) => [
+        name,
+        typeof value === 'object' && value !== null ? { sha256: hashOf(value) } : value,
+      ]),
     ),
     permission: ask.permission,
-    patterns: (ask.patterns ?? []).slice(0, 100).map((pattern) => pattern.slice(0, 2_000)),
+    patterns: ask.patterns ?? [],
     session_id: ask.sessionID,
     call_id: ask.tool?.callID ?? null,
   };
 }
+
+const hashOf = (value: object): string => createHash('sha256').update(JSON.stringify(value)).digest('hex');
