@@ -19,7 +19,7 @@ import { forgetPid, livingProcess, notePid, signalGroup } from './processes.ts';
 export interface IdeProcess {
   /** How it ended, in words for people; null while it runs. */
   ended(): string | null;
-  /** Whether it serves now. */
+  /** Whether it serves now; never throws. */
   isServing(): Promise<boolean>;
   /** Ends it and everything it started; settles when nothing of its process group is left. */
   stop(): Promise<void>;
@@ -77,10 +77,7 @@ export function launchIde({ kind, places, enter, dataDir, environment, wait }: L
   return {
     ended: () => ended,
     async isServing() {
-      const isServing = await answers(places.socket, kind.healthPath);
-      // Its folder keeps everybody else out already, and not every kind can say a mode.
-      if (isServing) chmodSync(places.socket, 0o600);
-      return isServing;
+      return (await answers(places.socket, kind.healthPath)) && isClosed(places.socket);
     },
     async stop() {
       if (child.pid !== undefined) await endGroup(child.pid, wait);
@@ -145,6 +142,19 @@ function findProgram(name: string, path: string): string | null {
     }
   }
   return null;
+}
+
+/**
+ * Closes the socket to everybody else, whom its folder keeps out already: not every kind can say a mode. An IDE that is
+ * ending removes it between its answer and here.
+ */
+function isClosed(socket: string): boolean {
+  try {
+    chmodSync(socket, 0o600);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function answers(socketPath: string, path: string): Promise<boolean> {
