@@ -399,7 +399,7 @@ describe('outrigger template push that fails', () => {
   });
 
   it.each([
-    ['no image', [], 'no value for executor_images and opencode_image'],
+    ['no image', [], 'no value for opencode_image and executor_images'],
     ['an unpinned image', [...imageFlags, 'opencode_image=opencode:latest'], 'opencode_image has an image without'],
     ['an empty list of images', [...imageFlags, 'executor_images=[]'], 'a list with at least one image'],
     ['a variable nobody knows', [...imageFlags, 'colour=red'], 'no variable colour'],

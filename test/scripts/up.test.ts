@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Rendering } from '../../scripts/template-push.ts';
 import type { UpFlags } from '../../scripts/up/run-up.ts';
 import { deriveProof } from '../../service/secrets/registration-proof.ts';
+import { until } from '../support/bridge/bridge-process.ts';
 import type { Role } from '../support/coder/simulated-coder.ts';
 import { goodEvidence, startFakeBridge, takeLease, type FakeBridge } from '../support/fake-bridge.ts';
 import { startTestService, type TestService } from '../support/service.ts';
@@ -31,6 +32,7 @@ beforeAll(async () => {
   writeFileSync(lock, JSON.stringify({ version: 1, images }));
 });
 afterAll(async () => {
+  await coder.settled();
   for (const bridge of bridges) bridge.close();
   await coder.close();
   await test.stop();
@@ -39,6 +41,8 @@ afterAll(async () => {
 
 /** Instead of containers: registers as the workspace would, and does each task at once. */
 async function bridgeOnly({ variables, workspaceId, ownerId, agentId }: Start): Promise<void> {
+  // Coder builds first, and the service knows nobody of a workspace that does not run yet; a real bridge tries again.
+  await until('the build', () => test.coder.statusOf(workspaceId) === 'running');
   const proof = deriveProof(variables['outrigger_secret'] ?? '', workspaceId, ownerId, agentId);
   const bridge = await startFakeBridge({ url: test.url, proof, workspaceId, agentId });
   bridges.push(bridge);
