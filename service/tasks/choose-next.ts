@@ -34,6 +34,9 @@ const isOpen = sql`not exists (
  * Order    per workspace by priority, aged by one point a minute; then by age. A full workspace, and an agent that
  *          is full or has used up its quota, keep nobody else waiting.
  * Limits   `perWorkspace`, and those of `work_limit`. A quota counts first attempts: what began may be tried again.
+ *
+ * Races    a row that somebody else changes meanwhile is judged anew by the conditions of the update itself, and by no
+ *          others: what must still hold of it stands there too.
  */
 export const chooseNext = ({ perWorkspace, batchSize, now }: ChooseOptions): RawBuilder<Admitted> => sql<Admitted>`
   with limit_now as (
@@ -106,7 +109,7 @@ export const chooseNext = ({ perWorkspace, batchSize, now }: ChooseOptions): Raw
   ), held as (
     update task set reason = waiting.why
       from waiting
-     where waiting.id = task.id and task.reason is distinct from waiting.why
+     where waiting.id = task.id and task.state = 'queued' and task.reason is distinct from waiting.why
   )
   update task set state = 'starting', attempt = attempt + 1, reason = null
    where id in (select id from chosen)
