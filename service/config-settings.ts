@@ -11,6 +11,8 @@ export interface Setting<Schema extends z.ZodType = z.ZodType> {
   readonly schema: Schema;
   /** A secret has a `…_FILE` (`…_file`) form and is never shown. */
   readonly isSecret?: true;
+  /** An empty text is a value, such as no kind at all, instead of nothing said. */
+  readonly emptyIsSaid?: true;
 }
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -169,8 +171,9 @@ export const settings = {
   kubernetesKinds: {
     key: 'kubernetes.kinds',
     variable: 'OUTRIGGER_KUBERNETES_KINDS',
-    must: 'be a list of kinds, such as Deployment,ConfigMap',
+    must: 'be a list of kinds, such as Deployment,ConfigMap; empty for none',
     schema: wordList,
+    emptyIsSaid: true,
   },
   queueMax: {
     key: 'queue.max',
@@ -189,6 +192,19 @@ export const settings = {
 export type Name = keyof typeof settings;
 export type Values = { -readonly [N in Name]?: z.output<(typeof settings)[N]['schema']> };
 export const allSettings = Object.entries(settings) as [Name, Setting][];
+/** What agent `kubernetes` may touch where nobody says more: nothing that gives rights or holds credentials. */
+export const usualKubernetesKinds = [
+  'ConfigMap',
+  'Service',
+  'PersistentVolumeClaim',
+  'Deployment',
+  'StatefulSet',
+  'Job',
+  'CronJob',
+  'Ingress',
+  'HorizontalPodAutoscaler',
+  'PodDisruptionBudget',
+] as const;
 /** Addresses that tokens travel to. */
 export const urlSettings = ['coderUrl', 'publicUrl', 'modelUpstreamUrl'] as const;
 

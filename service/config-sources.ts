@@ -50,7 +50,7 @@ export function findValue(
       : []),
   ];
   for (const { direct, byFile, source, get } of places) {
-    const value = orUnset(get(direct));
+    const value = setting.emptyIsSaid && get(direct) === '' ? '' : orUnset(get(direct));
     const path = setting.isSecret ? orUnset(get(byFile)) : undefined;
     if (value !== undefined && path !== undefined)
       errors.push({ path: direct, message: `and ${byFile} are both set (in ${source}); keep one` });

@@ -6,6 +6,7 @@ import {
   isLoopbackUrl,
   settings,
   urlSettings,
+  usualKubernetesKinds,
   type LogLevel,
   type Name,
   type Values,
@@ -60,8 +61,8 @@ export interface Config {
   readonly allowInsecureHttp: boolean;
   /** Attempts at once in one workspace, 1–4. */
   readonly maxConcurrentPerWorkspace: number;
-  /** What agent `kubernetes` may touch; without kinds those that give no rights and hold no credentials. */
-  readonly kubernetes: { readonly namespaces: readonly string[]; readonly kinds: readonly string[] | undefined };
+  /** What agent `kubernetes` may touch. */
+  readonly kubernetes: { readonly namespaces: readonly string[]; readonly kinds: readonly string[] };
   /** Tasks that may wait at once; more are refused until some have begun. */
   readonly queueMax: number;
   readonly maxProfile: Profile;
@@ -214,7 +215,10 @@ function assemble(values: Values, { environment, homeDir, uid }: ConfigSources):
     logLevel: values.logLevel ?? 'info',
     allowInsecureHttp: values.allowInsecureHttp ?? false,
     maxConcurrentPerWorkspace: values.maxConcurrent ?? 1,
-    kubernetes: { namespaces: values.kubernetesNamespaces ?? [], kinds: values.kubernetesKinds },
+    kubernetes: {
+      namespaces: values.kubernetesNamespaces ?? [],
+      kinds: values.kubernetesKinds ?? usualKubernetesKinds,
+    },
     queueMax: values.queueMax ?? 10_000,
     maxProfile: values.maxProfile ?? 'ask',
   };
@@ -241,6 +245,7 @@ function describe(config: Assembled, values: Values, origins: ReadonlyMap<Name, 
     allowInsecureHttp: config.allowInsecureHttp,
     maxConcurrent: config.maxConcurrentPerWorkspace,
     kubernetesNamespaces: config.kubernetes.namespaces,
+    kubernetesKinds: config.kubernetes.kinds,
     queueMax: config.queueMax,
     maxProfile: config.maxProfile,
   };

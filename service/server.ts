@@ -3,7 +3,6 @@ import { agentEntryRoutes } from './agents/agent-entry-routes.ts';
 import { makeAgentCredential } from './agents/agent-credential.ts';
 import { makeCluster } from './agents/kubernetes/cluster.ts';
 import { makeKubernetesAgent } from './agents/kubernetes/kubernetes-agent.ts';
-import { usualKinds } from './agents/kubernetes/manifest.ts';
 import { makePresence } from './agents/presence.ts';
 import { makeProviderKey } from './agents/provider-key.ts';
 import { makeRegistry } from './agents/registry.ts';
@@ -180,7 +179,7 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   });
   const settleParts = { audit, approvals, gateway, clock, onFinished: wakeWorkflow };
   const stream = makeEventStream({ database, listener, log });
-  const watch = makeTaskWatch(listener);
+  const watch = makeTaskWatch({ database, listener });
   const bounds = { registry, defaultModel, allowedModels, maxProfile: config.maxProfile };
   const workspaceBounds = makeBoundsReader(coder);
   const hub = makeBridgeHub({
@@ -206,10 +205,7 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   const kubernetes = makeKubernetesAgent({
     kubeconfigOf: makeAgentCredential({ database, secrets: agentSecrets, clock }, 'kubernetes', 'KUBECONFIG'),
     connect: makeCluster,
-    bounds: {
-      namespaces: config.kubernetes.namespaces,
-      kinds: config.kubernetes.kinds ?? Object.keys(usualKinds),
-    },
+    bounds: config.kubernetes,
     lookEveryMs: 2_000,
   });
   const takeEarly = registerAttempt(engine, {

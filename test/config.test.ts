@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { describeConfig, loadConfig, type Config } from '../service/config.ts';
+import { usualKinds } from '../service/agents/kubernetes/manifest.ts';
 import { ServiceError } from '../service/platform/errors.ts';
 
 const kledFile = readFileSync(join(import.meta.dirname, 'fixtures/config/kled.yaml'), 'utf8');
@@ -151,6 +152,19 @@ describe('configuration', () => {
       coder: { isConfigured: false },
       databaseUrl: undefined,
     });
+  });
+
+  it('takes an empty list of kinds for none, and shows the usual ones where nothing is said', () => {
+    const shown = (config: Config) => describeConfig(config).find(({ key }) => key === 'kubernetes.kinds');
+    const none = load({ environment: { OUTRIGGER_KUBERNETES_KINDS: '' } });
+    const some = load({ environment: { OUTRIGGER_KUBERNETES_KINDS: 'ConfigMap, Secret' } });
+
+    expect(load().kubernetes).toEqual({ namespaces: [], kinds: Object.keys(usualKinds) });
+    expect(shown(load())).toMatchObject({ source: 'default', value: Object.keys(usualKinds) });
+    expect(none.kubernetes.kinds).toEqual([]);
+    expect(shown(none)).toMatchObject({ source: 'the environment', value: [] });
+    expect(loadYaml('kubernetes: { kinds: [] }').kubernetes.kinds).toEqual([]);
+    expect(some.kubernetes.kinds).toEqual(['ConfigMap', 'Secret']);
   });
 
   it('makes the only model named the default, and the default the only model allowed', () => {
