@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => data.drop());
 
-describe('S-02 the registry in the database', () => {
+describe('the registry in the database (part of S-02)', () => {
   const clock = makeTestClock();
   const processOf = (processId: string) =>
     makePresence({ database: data.database, registry: makeRegistry(), clock, log: silentLogger, processId });
