@@ -76,7 +76,7 @@ async function accept(
   });
   return parts.database.transaction((tx) =>
     once(tx, parts.clock, idempotency, async () => {
-      await mustHaveRoom(tx, parts.queueMax);
+      await mustHaveRoom(tx, parts.queueMax, { ownerId: caller.actor.id, tasks: 1 });
       const taskId = await submitTask(tx, parts, { work, workspace, submitter: submitterOf(caller), requestId: id });
       return { status: 202, body: { id: taskId, status: 'queued' } };
     }),

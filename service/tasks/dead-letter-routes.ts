@@ -55,12 +55,13 @@ async function requeue(parts: AcceptParts, request: Request, response: Response)
   const taskId = await parts.database.transaction(async (tx) => {
     const letter = await readDeadLetter(tx, id, true);
     if (letter?.requeuedAs) return letter.requeuedAs;
-    await mustHaveRoom(tx, parts.queueMax);
+    await mustHaveRoom(tx, parts.queueMax, { ownerId: caller.actor.id, tasks: 1 });
     const again = await submitTask(tx, parts, {
       work: workOf(dead),
       workspace,
       submitter: submitterOf(caller),
       requestId: context.requestId,
+      baseCommits: dead.baseCommits,
     });
     await markRequeued(tx, id, { at: parts.clock.now(), by: caller.actor.id, as: again });
     await parts.audit.append(tx, {

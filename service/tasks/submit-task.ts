@@ -177,10 +177,12 @@ export async function submitTask(
     submitter: Submitter;
     workspace: CoderWorkspace;
     requestId: string | null;
-    step?: { workflowId: string; stepId: string; branch: string; baseCommits: readonly string[] };
+    /** What the work builds on, beside what its repository has. */
+    baseCommits?: readonly string[];
+    step?: { workflowId: string; stepId: string; branch: string };
   },
 ): Promise<string> {
-  const { work, submitter, workspace, requestId, step } = submission;
+  const { work, submitter, workspace, requestId, baseCommits = [], step } = submission;
   const now = parts.clock.now();
   const id = uuidv7(parts.clock);
   const task: NewTask = {
@@ -200,7 +202,7 @@ export async function submitTask(
     workflowId: step?.workflowId ?? null,
     stepId: step?.stepId ?? null,
     branch: step?.branch ?? branchFor(`${work.action}-${id.slice(-8)}`),
-    baseCommits: step?.baseCommits ?? [],
+    baseCommits,
     state: 'queued',
     reason: null,
     runAt: now,

@@ -143,8 +143,8 @@ async function startStep(
       workflowId: workflow.id,
       stepId: step.stepId,
       branch: branchFor(`${workflow.name.slice(0, 40)}-${workflow.id.slice(-8)}`, step.stepId),
-      baseCommits: baseCommitsOf(step, tasks),
     },
+    baseCommits: baseCommitsOf(step, tasks),
   });
 }
 

@@ -84,6 +84,10 @@ export async function checkWorkflow(
   return { name: body.name, maxParallel: body.max_parallel, steps };
 }
 
+/** How many steps of a workflow become tasks when it begins. */
+export const startsAtOnce = ({ steps, maxParallel }: CheckedWorkflow): number =>
+  Math.min(steps.filter(({ dependsOn }) => dependsOn.length === 0).length, maxParallel);
+
 /** Looks each workspace up once, with what is allowed in it. */
 function findPlaces(parts: CheckParts, caller: Caller, requestId: string) {
   const known = new Map<string | undefined, { readonly workspace: CoderWorkspace; readonly bounds: WorkBounds }>();

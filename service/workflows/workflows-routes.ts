@@ -10,7 +10,7 @@ import { once, replay, type StoredAnswer } from '../platform/idempotency.ts';
 import { mustHaveRoom } from '../tasks/queue-room.ts';
 import { tasksOfWorkflow } from '../tasks/task-store.ts';
 import type { TaskRecord } from '../tasks/task.ts';
-import { checkWorkflow, submitWorkflow, workflowBody, type CheckParts } from './submit-workflow.ts';
+import { checkWorkflow, startsAtOnce, submitWorkflow, workflowBody, type CheckParts } from './submit-workflow.ts';
 import { listWorkflowIds, readWorkflow, type WorkflowRecord } from './workflow-store.ts';
 import { presentWorkflow, summarizeWorkflow } from './workflow.ts';
 
@@ -85,7 +85,7 @@ async function submit(parts: WorkflowRouteParts, request: Request, response: Res
     const checked = await checkWorkflow(parts, caller, parse(workflowBody, request.body, 'The workflow'), requested);
     return parts.database.transaction((tx) =>
       once(tx, parts.clock, idempotency, async () => {
-        await mustHaveRoom(tx, parts.queueMax);
+        await mustHaveRoom(tx, parts.queueMax, { ownerId: caller.actor.id, tasks: startsAtOnce(checked) });
         return {
           status: 201,
           body: { id: await submitWorkflow(tx, parts, caller, checked, requested), status: 'queued' },

@@ -59,4 +59,32 @@ describe('S-107 dead letters', () => {
     expect((await call('GET', letters)).body.items).toMatchObject([{ requeued_as: first.body.id }]);
     bridge.close();
   });
+
+  it('of a step builds on the same commits again', async () => {
+    const { ada } = outrigger.people;
+    const bridge = await outrigger.bridge();
+    const step = { agent: 'opencode', task: 'generate_code', retry: { max: 1, backoff_seconds: 0 } };
+    await outrigger.call(ada, 'POST', '/api/v2/agents/agentzero/workflows', {
+      name: 'two steps',
+      workspace_id: 'ws-123',
+      steps: [
+        { ...step, id: 'first' },
+        { ...step, id: 'second', depends_on: ['first'] },
+      ],
+    });
+    await bridge.request('result', { ...(await takeLease(bridge)), evidence: goodEvidence() });
+    const second = await takeLease(bridge);
+    const lost = goodEvidence({ failure: { reason: 'AgentServerNotReady', message: 'No answer.', retryable: true } });
+    await bridge.request('result', { ...second, evidence: lost });
+    const letter = await eventually('the letter', async () => {
+      const { body } = await outrigger.call(ada, 'GET', letters);
+      return body.items.find((one: { task_id: string }) => one.task_id === second.task_id) as { id: string };
+    });
+    await outrigger.call(ada, 'POST', `${letters}/${letter.id}/requeue`);
+    const again = await takeLease(bridge);
+
+    expect(second.base_commits).toEqual(['a'.repeat(40)]);
+    expect(again.base_commits).toEqual(second.base_commits);
+    bridge.close();
+  });
 });
