@@ -47,13 +47,13 @@ export function listOf(values: ReadonlyMap<string, string>): readonly Repository
   return list;
 }
 
-/** A list of addresses, or of `REPOS_JSON`'s objects with an address in each. */
+/** A list of addresses, each with or without `#branch`, or of `REPOS_JSON`'s objects with an address in each. */
 function addressesIn(text: string): string[] {
   try {
     const value = JSON.parse(text) as unknown;
     return (Array.isArray(value) ? (value as unknown[]) : []).flatMap((one) => {
-      const address = typeof one === 'object' && one !== null && 'url' in one ? one.url : one;
-      return typeof address === 'string' ? [address] : [];
+      if (typeof one === 'string') return one.split('#', 1);
+      return typeof one === 'object' && one !== null && 'url' in one && typeof one.url === 'string' ? [one.url] : [];
     });
   } catch {
     return [];

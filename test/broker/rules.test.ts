@@ -54,6 +54,17 @@ describe('the address of a repository', () => {
     ]);
     expect(listOf(new Map([['more_repositories', 'no list']]))).toEqual([]);
   });
+
+  it('is the same with a branch behind it, as the form takes one', () => {
+    const chosen = [
+      'https://github.com/acme/app#release/2',
+      'git@github.com:acme/two.git#a#b',
+      { url: 'https://a.example/x#y' },
+    ];
+    const list = listOf(new Map([['more_repositories', JSON.stringify(chosen)]]));
+
+    expect(list.map(({ path }) => path)).toEqual(['acme/app', 'acme/two']);
+  });
 });
 
 describe('a branch may be pushed', () => {
