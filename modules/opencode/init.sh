@@ -7,6 +7,7 @@
 # OUTRIGGER_CUSTOM_CA_BASE64  certificates in PEM form, base64; empty removes what an earlier start left
 # WORKSPACE_DIR               gets its usual folders; default /workspace
 # OUTRIGGER_NIX_DIR           Nix's store, where the image has Nix; default /nix
+# WORKER_HOME                 the person's home folder; default /home/coder
 set -eu
 
 source=$(cd "$(dirname "$0")" && pwd)
@@ -77,9 +78,11 @@ make_folders() {
   done
 }
 
-# A store that is kept holds what the last start computed, and who waits for this start's would take it.
+# Volumes that are kept hold what the last start computed. Who waits for this start's would take the one, and `enter`
+# the other, though this start may have no workspace.nix. Nothing is removed but what has these names.
 forget_nix() {
   rm -f "${OUTRIGGER_NIX_DIR:-/nix}/var/outrigger/environment.json" || true
+  rm -f "${WORKER_HOME:-/home/coder}/.local/state/outrigger/nix-env" || true
 }
 
 fill_tools

@@ -50,6 +50,7 @@ const init = async (certificates = ''): Promise<Finished> =>
       CUSTOM_CA_DIR: join(root, 'ca'),
       WORKSPACE_DIR: join(root, 'workspace'),
       OUTRIGGER_NIX_DIR: join(root, 'nix'),
+      WORKER_HOME: join(root, 'home'),
       OUTRIGGER_CUSTOM_CA_BASE64: certificates,
     },
   });
@@ -112,6 +113,23 @@ describe('modules/opencode/init.sh', () => {
 
     expect(existsSync(told)).toBe(false);
     expect(existsSync(join(root, 'nix/store'))).toBe(true);
+  });
+
+  it('forgets what `enter` would take of the last start, and follows nothing that lies there instead', async () => {
+    const state = join(root, 'home/.local/state/outrigger');
+    const theirs = join(root, 'theirs');
+    mkdirSync(state, { recursive: true });
+    for (const path of [join(state, 'nix-env'), join(state, 'workspace.nix'), theirs]) writeFileSync(path, 'x');
+
+    expect(await init()).toMatchObject({ code: 0, stderr: '' });
+    expect(readdirSync(state)).toEqual(['workspace.nix']);
+
+    symlinkSync(theirs, join(state, 'nix-env'));
+    expect(await init()).toMatchObject({ code: 0, stderr: '' });
+    expect([readdirSync(state), readFileSync(theirs, 'utf8')]).toEqual([['workspace.nix'], 'x']);
+
+    mkdirSync(join(state, 'nix-env'));
+    expect((await init()).code).toBe(0);
   });
 
   describe("and the admin's certificates", () => {
