@@ -151,7 +151,8 @@ clone_one() {
   refuse_unsafe "$1" "$2"
   name_of "$1" "$3"
   target=$4/$name
-  mark=$state/cloned-$name
+  # No name holds a %, so no two targets share a mark.
+  mark=$state/cloned-$(printf '%s' "${target#"$workspace"/}" | tr / %)
   if [ -L "$target" ] || { [ -e "$target" ] && { [ ! -d "$target" ] || [ -n "$(ls -A "$target")" ]; }; }; then
     echo "clone: $target exists and is left alone."
     return
@@ -189,14 +190,21 @@ clone_one() {
 
 # One that fails does not keep the others from being there. (In "a || b" a shell ignores set -e inside a.)
 failed=0
+taken=
 attempt() {
+  # An address without a usable name has no target; clone_one refuses it.
+  target=$(name_of "$1" "$3" 2>/dev/null && printf '%s/%s' "$4" "$name") || target=
   set +e
   (
     set -e
+    case $taken in
+      *"<$target>"*) [ -z "$target" ] || fail "two repositories would go to $target, so only the first is cloned. Take one of them off the list." ;;
+    esac
     clone_one "$@"
   )
   status=$?
   set -e
+  taken="$taken<$target>"
   if [ "$status" -ne 0 ]; then failed=1; fi
 }
 

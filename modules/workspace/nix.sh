@@ -51,10 +51,16 @@ give_up() {
   exit 0
 }
 
-# The clone runs beside this script and leaves a mark when it is done.
+# As clone.sh notes it: a hash of the token, which is another one at each start.
+have_clones_ended() {
+  [ -n "${CODER_AGENT_TOKEN:-}" ] && [ -f "$state/clone-ended" ] &&
+    [ "$(cat "$state/clone-ended")" = "$(printf 'clone:%s' "$CODER_AGENT_TOKEN" | sha256sum | cut -c 1-64)" ]
+}
+
+# The clone runs beside this script and leaves a mark when it is done, and another when it ended however it went.
 wait_for_clone() {
   left=${NIX_WAIT_SECONDS:-900}
-  until [ -e "$state/cloned-${folder##*/}" ] || [ -e "$folder" ] || [ "$left" -le 0 ]; do
+  until [ -e "$state/cloned-${folder##*/}" ] || [ -e "$folder" ] || have_clones_ended || [ "$left" -le 0 ]; do
     sleep 1
     left=$((left - 1))
   done
@@ -70,22 +76,40 @@ choose() {
   fi
   if [ -n "$folder" ] && [ "$folder" != "$workspace" ]; then wait_for_clone; fi
   origin="the repository's workspace.nix"
-  if [ -f "$theirs" ] && [ ! -L "$theirs" ] && ! cmp -s "$theirs" "$kept"; then
+  # The agent may put a FIFO in its place meanwhile.
+  if [ -f "$theirs" ] && [ ! -L "$theirs" ] && ! timeout 10 cmp -s "$theirs" "$kept"; then
     say "the workspace.nix in $folder is not the one that was cloned, and the agent may have written it. To use it, read it, then: cp $theirs $kept"
   fi
   [ -f "$kept" ] || return 1
   cp "$kept" "$used"
 }
 
+# Writes a file that was not there before and gives it its name; opens, follows and awaits nothing that is there. A
+# shell cannot: its noclobber opens a FIFO, and a device behind a link.
+as_shown='
+  const { closeSync, fchmodSync, openSync, readFileSync, renameSync, unlinkSync, writeFileSync } = require("node:fs");
+  const folder = "/proc/self/fd/0/";
+  const copy = folder + ".nix." + crypto.randomUUID();
+  const file = openSync(copy, "wx", 0o644);
+  try {
+    fchmodSync(file, 0o644);
+    writeFileSync(file, readFileSync(process.env.SHOWN_TEXT));
+    closeSync(file);
+    renameSync(copy, folder + process.env.SHOWN_NAME);
+  } catch (error) {
+    unlinkSync(copy);
+    throw error;
+  }
+'
+
 # Shows a file to people and the agent, who may put anything in its way at any moment: the folder is entered once and
-# looked at from inside, and noclobber opens no file that is there and follows no link.
+# looked at from inside, and the runtime, which obeys settings of the folder it is started in, gets it as its input.
 # publish FILE NAME
 publish() (
-  copy=.nix.$$
   mkdir -p "$workspace/.outrigger" &&
     expected=$(cd "$workspace" && pwd -P)/.outrigger &&
     cd -P "$workspace/.outrigger" && [ "$(pwd -P)" = "$expected" ] &&
-    rm -f "$copy" && umask 022 && set -C && cat "$1" >"$copy" && mv -T "$copy" "$2"
+    { cd / && SHOWN_TEXT=$1 SHOWN_NAME=$2 BUN_BE_BUN=1 timeout 60 "$tools/opencode" -e "$as_shown"; } <.
 ) 2>/dev/null
 
 show() {

@@ -281,7 +281,6 @@ function advancedFields(scope: Construct): void {
     default: '[]',
     when: advanced,
   });
-  const cloned = `${advanced} && data.coder_parameter.git_repository.value != ""`;
   parameter(scope, {
     name: 'git_depth',
     displayName: 'History',
@@ -291,7 +290,7 @@ function advancedFields(scope: Construct): void {
     type: 'number',
     formType: 'input',
     default: String(gitDepth),
-    when: cloned,
+    when: advanced,
     validation: { min: 0, max: 1_000_000, error: 'Give a whole number from {min} to {max}, such as 50; 0 is all.' },
   });
   parameter(scope, {
@@ -303,6 +302,6 @@ function advancedFields(scope: Construct): void {
     type: 'bool',
     formType: 'switch',
     default: 'false',
-    when: cloned,
+    when: advanced,
   });
 }

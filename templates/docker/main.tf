@@ -743,7 +743,7 @@ data "coder_parameter" "more_repositories" {
 }
 
 data "coder_parameter" "git_depth" {
-  count = tobool(data.coder_parameter.advanced.value) && data.coder_parameter.git_repository.value != "" ? 1 : 0
+  count = tobool(data.coder_parameter.advanced.value) ? 1 : 0
 
   name         = "git_depth"
   display_name = "History"
@@ -763,7 +763,7 @@ data "coder_parameter" "git_depth" {
 }
 
 data "coder_parameter" "git_submodules" {
-  count = tobool(data.coder_parameter.advanced.value) && data.coder_parameter.git_repository.value != "" ? 1 : 0
+  count = tobool(data.coder_parameter.advanced.value) ? 1 : 0
 
   name         = "git_submodules"
   display_name = "Submodules"
@@ -1113,7 +1113,8 @@ resource "coder_script" "clone" {
       refuse_unsafe "$1" "$2"
       name_of "$1" "$3"
       target=$4/$name
-      mark=$state/cloned-$name
+      # No name holds a %, so no two targets share a mark.
+      mark=$state/cloned-$(printf '%s' "$${target#"$workspace"/}" | tr / %)
       if [ -L "$target" ] || { [ -e "$target" ] && { [ ! -d "$target" ] || [ -n "$(ls -A "$target")" ]; }; }; then
         echo "clone: $target exists and is left alone."
         return
@@ -1150,14 +1151,21 @@ resource "coder_script" "clone" {
     }
 
     failed=0
+    taken=
     attempt() {
+      # An address without a usable name has no target; clone_one refuses it.
+      target=$(name_of "$1" "$3" 2>/dev/null && printf '%s/%s' "$4" "$name") || target=
       set +e
       (
         set -e
+        case $taken in
+          *"<$target>"*) [ -z "$target" ] || fail "two repositories would go to $target, so only the first is cloned. Take one of them off the list." ;;
+        esac
         clone_one "$@"
       )
       status=$?
       set -e
+      taken="$taken<$target>"
       if [ "$status" -ne 0 ]; then failed=1; fi
     }
 
@@ -1272,9 +1280,14 @@ resource "coder_script" "nix" {
       exit 0
     }
 
+    have_clones_ended() {
+      [ -n "$${CODER_AGENT_TOKEN:-}" ] && [ -f "$state/clone-ended" ] &&
+        [ "$(cat "$state/clone-ended")" = "$(printf 'clone:%s' "$CODER_AGENT_TOKEN" | sha256sum | cut -c 1-64)" ]
+    }
+
     wait_for_clone() {
       left=$${NIX_WAIT_SECONDS:-900}
-      until [ -e "$state/cloned-$${folder##*/}" ] || [ -e "$folder" ] || [ "$left" -le 0 ]; do
+      until [ -e "$state/cloned-$${folder##*/}" ] || [ -e "$folder" ] || have_clones_ended || [ "$left" -le 0 ]; do
         sleep 1
         left=$((left - 1))
       done
@@ -1289,19 +1302,35 @@ resource "coder_script" "nix" {
       fi
       if [ -n "$folder" ] && [ "$folder" != "$workspace" ]; then wait_for_clone; fi
       origin="the repository's workspace.nix"
-      if [ -f "$theirs" ] && [ ! -L "$theirs" ] && ! cmp -s "$theirs" "$kept"; then
+      # The agent may put a FIFO in its place meanwhile.
+      if [ -f "$theirs" ] && [ ! -L "$theirs" ] && ! timeout 10 cmp -s "$theirs" "$kept"; then
         say "the workspace.nix in $folder is not the one that was cloned, and the agent may have written it. To use it, read it, then: cp $theirs $kept"
       fi
       [ -f "$kept" ] || return 1
       cp "$kept" "$used"
     }
 
+    as_shown='
+      const { closeSync, fchmodSync, openSync, readFileSync, renameSync, unlinkSync, writeFileSync } = require("node:fs");
+      const folder = "/proc/self/fd/0/";
+      const copy = folder + ".nix." + crypto.randomUUID();
+      const file = openSync(copy, "wx", 0o644);
+      try {
+        fchmodSync(file, 0o644);
+        writeFileSync(file, readFileSync(process.env.SHOWN_TEXT));
+        closeSync(file);
+        renameSync(copy, folder + process.env.SHOWN_NAME);
+      } catch (error) {
+        unlinkSync(copy);
+        throw error;
+      }
+    '
+
     publish() (
-      copy=.nix.$$
       mkdir -p "$workspace/.outrigger" &&
         expected=$(cd "$workspace" && pwd -P)/.outrigger &&
         cd -P "$workspace/.outrigger" && [ "$(pwd -P)" = "$expected" ] &&
-        rm -f "$copy" && umask 022 && set -C && cat "$1" >"$copy" && mv -T "$copy" "$2"
+        { cd / && SHOWN_TEXT=$1 SHOWN_NAME=$2 BUN_BE_BUN=1 timeout 60 "$tools/opencode" -e "$as_shown"; } <.
     ) 2>/dev/null
 
     show() {

@@ -75,6 +75,14 @@ describe.each(everyTemplate)('the form of the template %s', (_name, view) => {
     expect(file('modules/executors/Dockerfile').replace(/^\s*#.*\n/gm, '')).not.toMatch(/opencode/i);
   });
 
+  it('asks how much is cloned wherever it asks for repositories, since that rules the further ones too', () => {
+    for (const name of ['more_repositories', 'git_depth', 'git_submodules'])
+      expect([name, view.body(`data.coder_parameter.${name}`)['count']]).toEqual([
+        name,
+        '${tobool(data.coder_parameter.advanced.value) ? 1 : 0}',
+      ]);
+  });
+
   it('takes its providers from bounded versions, and none for Kata, which does not exist (part of K-45)', () => {
     expect(view.text).toContain('"coder":{"source":"coder/coder","version":"~> 2.16"}');
     expect(view.text).not.toMatch(/"source":"[^"]*kata/i);

@@ -475,6 +475,36 @@ describe('several repositories', () => {
     expect(found()).toEqual(expected);
   });
 
+  withBinary('may have one name in different folders, and each is cloned once', async () => {
+    for (const folder of ['a', 'b']) mkdirSync(join(root, folder));
+    const [first, second] = ['a/project', 'b/project'].map((name) => `file://${makeRepository(name)}`);
+
+    const finished = await cloneList([{ url: second, branch: 'feature/x' }], first);
+
+    expect(finished).toMatchObject({ code: 0, stderr: '' });
+    expect(found()).toEqual(['project/README: main', 'repos/project/README: feature']);
+    expect(readdirSync(state).sort()).toEqual(['cloned-project', 'cloned-repos%project']);
+    rmSync(join(workspace, 'repos/project'), { recursive: true });
+    expect((await cloneList([{ url: second }], first)).stdout).toContain('project was cloned before');
+    expect(found()).toEqual(['project/README: main']);
+  });
+
+  withBinary('cannot both go to one folder: the second is refused by name, at each start', async () => {
+    for (const folder of ['a', 'b']) mkdirSync(join(root, folder));
+    const list = ['a/project', 'b/project'].map((name) => ({ url: makeRepository(name) }));
+    const nameless = ['https://git.example.com/..', 'https://git.example.com/..'].map((url) => ({ url }));
+
+    for (const start of ['first', 'next']) {
+      const finished = await cloneList([...list, ...nameless], makeRepository(start));
+
+      expect(finished.code).toBe(1);
+      expect(finished.stderr.match(/two repositories would go to .*/g)).toEqual([
+        `two repositories would go to ${workspace}/repos/project, so only the first is cloned. Take one of them off the list.`,
+      ]);
+      expect(found()).toContain('repos/project/README: main');
+    }
+  });
+
   withBinary('are all tried, and one that cannot be had is named', async () => {
     const finished = await cloneList(
       [{ url: join(root, 'missing') }, { url: makeRepository('b') }],

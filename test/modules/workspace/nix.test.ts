@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -20,6 +19,7 @@ import { run, type Finished } from '../../support/terraform/terraform.ts';
 
 const file = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const script = file('modules/workspace/nix.sh');
+const clone = file('modules/workspace/clone.sh');
 const enter = file('modules/opencode/enter.sh');
 const binary = file('node_modules/opencode-linux-x64/bin/opencode');
 const fixture = readFileSync(file('test/fixtures/nix/workspace.nix'), 'utf8');
@@ -62,9 +62,11 @@ for last; do :; done; cp "$last" '${root}/evaluated'
 cat '${root}/answer.json'`);
 }
 
-function nix(body: string): void {
-  writeFileSync(join(root, 'bin/nix'), `#!/bin/sh\n${body}\n`);
-  chmodSync(join(root, 'bin/nix'), 0o755);
+const nix = (body: string): void => program('bin/nix', body);
+
+function program(path: string, body: string): void {
+  rmSync(join(root, path), { force: true });
+  writeFileSync(join(root, path), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 }
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -308,6 +310,35 @@ describeNix('what the agent can do with workspace.nix', () => {
     expect((await take()).stdout).toContain('is in force in every new shell');
   });
 
+  it('is not to hold the person up by a FIFO that is put in the way meanwhile', async () => {
+    cloned(fixture);
+    program('bin/rm', `/bin/rm "$@"; for last; do :; done; case $last in .nix.*) mkfifo "$last" ;; esac`);
+    program('bin/cmp', `/bin/rm "$2"; mkfifo "$2"; exec /usr/bin/cmp "$@"`);
+    // A second is enough to see it.
+    program('bin/timeout', `limit=$1; shift; [ "$1" != cmp ] || limit=1; exec /usr/bin/timeout "$limit" "$@"`);
+
+    const { stdout } = await take();
+
+    expect(stdout).toContain('is not the one that was cloned');
+    expect(shown()).toBe(fixture);
+    expect(readdirSync(join(workspace, '.outrigger'))).toEqual(['workspace.nix']);
+  });
+
+  it('is not to write through a link that takes the place of the folder after it was looked at', async () => {
+    cloned(fixture);
+    const folder = join(workspace, '.outrigger');
+    program(
+      'tools/opencode',
+      `[ -z "\${SHOWN_NAME:-}" ] || { mv '${folder}' '${folder}.old'; ln -s '${home}' '${folder}'; }
+exec '${binary}' "$@"`,
+    );
+
+    await take();
+
+    expect(readdirSync(home)).not.toContain('workspace.nix');
+    expect(readFileSync(join(`${folder}.old`, 'workspace.nix'), 'utf8')).toBe(fixture);
+  });
+
   it('is neither to run a hook nor to change how the programs of the person start', async () => {
     const hostile = ['BASH_ENV', 'LD_PRELOAD', 'GIT_SSH_COMMAND', 'NODE_OPTIONS', 'HOME', 'CODER_AGENT_TOKEN', 'PS1'];
     answer({
@@ -326,6 +357,24 @@ describeNix('what the agent can do with workspace.nix', () => {
     expect(found).toMatch(/^RUST_SRC_PATH=\/nix\/src$/m);
     expect(found).not.toMatch(/evil|unexported/);
     expect(existsSync(join(root, 'pwned'))).toBe(false);
+  });
+});
+
+describeNix('a repository that could not be cloned', () => {
+  it('is waited for only until the clones of this start have ended', async () => {
+    const missing = join(workspace, 'missing');
+    const environment = { FOLDER_BASE64: base64(missing), CODER_AGENT_TOKEN: 'canarytokenofthisstart' };
+    program('bin/sleep', `echo slept >> '${root}/slept'`);
+    const ended = await run('sh', [clone], {
+      environment: { ...places(), ...environment, GIT_REPO: join(root, 'missing'), GIT_CLONE_RETRIES: '1' },
+    });
+    expect(ended.code).toBe(1);
+
+    expect((await take({ ...environment, NIX_WAIT_SECONDS: '3' })).stdout).toContain('there is no workspace.nix');
+    expect(existsSync(join(root, 'slept'))).toBe(false);
+
+    await take({ ...environment, NIX_WAIT_SECONDS: '3', CODER_AGENT_TOKEN: 'canarytokenofthenext' });
+    expect(readFileSync(join(root, 'slept'), 'utf8')).toBe('slept\n'.repeat(3));
   });
 });
 
