@@ -11,6 +11,9 @@ export class UnreadablePack extends Error {}
 
 const mostObjects = 100_000;
 const largestObject = 64 * 1024 * 1024;
+/** As much as `applyDelta` makes; a commit stays far below it, and a larger one could take seconds to read. */
+const largestCommit = 1024 * 1024;
+const mostWaiting = 10_000;
 /** All objects together, and all that is kept at once. */
 const mostInflated = 1024 * 1024 * 1024;
 const mostKept = 64 * 1024 * 1024;
@@ -59,6 +62,7 @@ function keepCommits(hash: 'sha1' | 'sha256') {
   /** Differences by the id of their base, which may stand after them. */
   const waiting = new Map<string, Buffer[]>();
   const kept = spend(mostKept, 'its commits are too large');
+  const waits = spend(mostWaiting, 'too many of its objects are differences from others by name');
 
   const keep = (content: Buffer): string => {
     const id = createHash(hash).update(`commit ${content.length}\0`).update(content).digest('hex');
@@ -70,7 +74,10 @@ function keepCommits(hash: 'sha1' | 'sha256') {
     take({ at, kind, base }: Entry, content: Buffer): void {
       if (typeof base === 'string') {
         kept(content.length);
-        waiting.set(base, [...(waiting.get(base) ?? []), content]);
+        waits(1);
+        const others = waiting.get(base);
+        if (others) others.push(content);
+        else waiting.set(base, [content]);
         return;
       }
       const source = base === null ? undefined : byOffset.get(base);
@@ -134,7 +141,8 @@ function readEntry(pack: Buffer, at: number, idBytes: number): Entry {
     current = byte();
     size += (current & 0x7f) * scale;
   }
-  if (size > largestObject) throw new UnreadablePack('one of its objects is too large');
+  if (size > (kind === kinds.commit ? largestCommit : largestObject))
+    throw new UnreadablePack('one of its objects is too large');
   let base: number | string | null = null;
   if (kind === kinds.offsetDelta) {
     current = byte();
@@ -168,14 +176,22 @@ async function unpack(bytes: Buffer, size: number): Promise<{ readonly content: 
   throw new UnreadablePack('one of its objects is broken');
 }
 
-/** The header of a commit: one tree, then its parents, then everything else. */
+/** The header of a commit: one tree, then its parents, then everything else. The message is not looked at. */
 function parentsOf(content: Buffer): string[] {
-  const lines = content.toString('latin1').split('\n');
+  const end = content.indexOf('\n\n');
+  const header = content.toString('latin1', 0, end < 0 ? content.length : end);
   const parents: string[] = [];
-  for (const line of lines.slice(1)) {
-    const [, id] = /^parent ((?:[0-9a-f]{40}|[0-9a-f]{64}))$/.exec(line) ?? [];
+  let at = lineEnd(header, 0) + 1;
+  if (!/^tree [0-9a-f]{40,64}$/.test(header.slice(0, at - 1))) return parents;
+  for (; at < header.length; at = lineEnd(header, at) + 1) {
+    const [, id] = /^parent ((?:[0-9a-f]{40}|[0-9a-f]{64}))$/.exec(header.slice(at, lineEnd(header, at))) ?? [];
     if (id === undefined) break;
     parents.push(id);
   }
-  return /^tree [0-9a-f]{40,64}$/.test(lines[0] ?? '') ? parents : [];
+  return parents;
+}
+
+function lineEnd(text: string, at: number): number {
+  const end = text.indexOf('\n', at);
+  return end < 0 ? text.length : end;
 }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { deflateSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { applyDelta } from '../../service/broker/pack-delta.ts';
 import { buildsOn, readCommits } from '../../service/broker/pack-commits.ts';
@@ -87,6 +88,54 @@ describe('commits in a pack', () => {
       // Never a hang or a crash; the checksum of what it claims to be is not ours to check.
       await graphOf(changed);
     }
+  });
+});
+
+/** A pack of objects that need not make sense, each as `[kind, what follows its header, content]`. */
+function makePack(objects: readonly (readonly [number, Buffer, Buffer])[]): Buffer {
+  const header = Buffer.alloc(12);
+  header.write('PACK');
+  header.writeUInt32BE(2, 4);
+  header.writeUInt32BE(objects.length, 8);
+  const body = objects.map(([kind, base, content]) => {
+    const size = [(kind << 4) | (content.length & 15)];
+    for (let rest = content.length >> 4; rest > 0; rest >>= 7) {
+      size[size.length - 1] = (size.at(-1) ?? 0) | 0x80;
+      size.push(rest & 0x7f);
+    }
+    return Buffer.concat([Buffer.from(size), base, deflateSync(content)]);
+  });
+  return Buffer.concat([header, ...body, Buffer.alloc(20)]);
+}
+
+describe('a pack that is made to be expensive', () => {
+  const none = Buffer.alloc(0);
+  const first = `tree ${'a'.repeat(40)}\n`;
+
+  it('is refused for a commit of more than a megabyte, before it is unpacked', async () => {
+    const commit = Buffer.from(first + '\n'.repeat(1024 * 1024));
+    await expect(readCommits(makePack([[1, none, commit]]), 'sha1')).rejects.toThrow(/too large/);
+    // Everything else may be large.
+    await expect(readCommits(makePack([[3, none, commit]]), 'sha1')).resolves.toEqual(new Map());
+  });
+
+  it('is refused for ten thousand differences that wait for an object', async () => {
+    const delta = Buffer.from([10, 1, 1, 0x61]);
+    const differences = (count: number) =>
+      makePack(Array.from({ length: count }, () => [7, Buffer.alloc(20, 1), delta] as const));
+    await expect(readCommits(differences(10_001), 'sha1')).rejects.toThrow(/differences/);
+    await expect(readCommits(differences(10_000), 'sha1')).resolves.toEqual(new Map());
+  });
+
+  it('names parents in the header of a commit only', async () => {
+    const [one, two] = ['1'.repeat(40), '2'.repeat(40)];
+    const text = `${first}parent ${one}\nauthor A <a> 1 +0000\n\nparent ${two}\n`;
+    const early = `${first}parent ${one}\n\nparent ${two}\n`;
+    const bare = `${first}parent ${one}`;
+    for (const content of [text, early, bare])
+      expect([...(await readCommits(makePack([[1, none, Buffer.from(content)]]), 'sha1')).values()]).toEqual([[one]]);
+    const treeless = await readCommits(makePack([[1, none, Buffer.from(`parent ${one}\n`)]]), 'sha1');
+    expect([...treeless.values()]).toEqual([[]]);
   });
 });
 
