@@ -35,11 +35,16 @@ export async function relayGit({
     const value = request.headers[name];
     if (typeof value === 'string' && (isPost || !name.startsWith('content-'))) headers[name] = value;
   }
-  const answer = await fetch(`${serviceUrl}/git${rest}`, {
+  const target = new URL(`${serviceUrl}/git${rest}`);
+  // The token opens more of the service than its git.
+  if (!target.pathname.startsWith(new URL(`${serviceUrl}/git/`).pathname)) return refuse(response, notFound());
+  const answer = await fetch(target, {
     method: isPost ? 'POST' : 'GET',
     headers,
     signal,
     redirect: 'error',
+    // The service may answer before it has read the body; a connection with its rest in it serves nobody else.
+    keepalive: !isPost,
     ...(isPost ? { body: Readable.toWeb(request), duplex: 'half' } : {}),
   } as RequestInit);
   if (!answer.ok) return refuse(response, answer);
@@ -58,6 +63,8 @@ export async function relayGit({
   }
   response.end();
 }
+
+const notFound = (): Response => new Response('', { status: 404 });
 
 async function refuse(response: ServerResponse, answer: Response): Promise<void> {
   const text = await answer.text().catch(() => '');

@@ -34,7 +34,12 @@ const maxBodyBytes = 32 * 1024 * 1024;
 const dropped =
   /^(host|connection|keep-alive|transfer-encoding|content-length|authorization|cookie|accept-encoding|proxy-.*|upgrade|te|trailer)$/;
 const droppedOnReturn = /^(connection|keep-alive|transfer-encoding|content-length|content-encoding|set-cookie)$/;
-const gitPaths = /^\/git\/([0-9a-f]{32})(\/.+\/(?:info\/refs|git-upload-pack|git-receive-pack)(?:\?.*)?)$/;
+/**
+ * Host and path of a repository, and what git asks of it. Nothing in it may mean another place once it is an address:
+ * no dots alone, nothing encoded, one question mark with one known question.
+ */
+const gitPaths =
+  /^\/git\/([0-9a-f]{32})((?:\/(?!\.{1,2}\/)[A-Za-z0-9_.~:-]+)+\/(?:info\/refs\?service=git-(?:upload|receive)-pack|git-upload-pack|git-receive-pack))$/;
 const modelPaths = /^\/llm\/([0-9a-f]{32})(\/v1\/(?:chat\/completions|models))$/;
 
 /**

@@ -18,7 +18,7 @@ import { bridgeEnvironment, type Lease } from '../../../modules/contract.ts';
 import { buildBridge } from '../../../scripts/build-bridge.ts';
 import type { FakeService } from './fake-service.ts';
 
-const binary = resolve(import.meta.dirname, '../../../node_modules/opencode-linux-x64/bin/opencode');
+export const opencodeBinary = resolve(import.meta.dirname, '../../../node_modules/opencode-linux-x64/bin/opencode');
 
 /** Everything below runs as this user when the tests run as root: nobody's own rights hide a leak. */
 const user = process.getuid?.() === 0 ? 65_534 : undefined;
@@ -32,7 +32,7 @@ export interface Tools {
 export async function installTools(): Promise<Tools> {
   const directory = mkdtempSync(join(tmpdir(), 'outrigger-tools-'));
   chmodSync(directory, 0o755);
-  copyFileSync(binary, join(directory, 'opencode'));
+  copyFileSync(opencodeBinary, join(directory, 'opencode'));
   chmodSync(join(directory, 'opencode'), 0o111);
   await buildBridge(join(directory, 'bridge.js'));
   chmodSync(join(directory, 'bridge.js'), 0o444);

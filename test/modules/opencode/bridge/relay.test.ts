@@ -1,8 +1,21 @@
-import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  createServer,
+  request,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { resolve as pathTo } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { startRelay, type Relay } from '../../../../modules/opencode/bridge/relay.ts';
-import { until } from '../../../support/bridge/bridge-process.ts';
+import { opencodeBinary, until } from '../../../support/bridge/bridge-process.ts';
+
+const relayProgram = pathTo(import.meta.dirname, '../../../support/bridge/relay-process.ts');
 
 let service: Server;
 let relay: Relay;
@@ -115,6 +128,18 @@ describe('the model relay', () => {
   });
 });
 
+/** Sends a path as it stands: `fetch` would tidy it up. */
+function statusOf(method: string, { hostname, port, pathname }: URL, rest: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ hostname, port, method, path: pathname + rest }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode);
+    });
+    asked.once('error', reject);
+    asked.end();
+  });
+}
+
 describe('the git relay', () => {
   const at = (gitUrl: string, rest: string, init: RequestInit = {}): Promise<Response> =>
     fetch(`${gitUrl}/github.com/acme/app.git/${rest}`, init);
@@ -145,6 +170,36 @@ describe('the git relay', () => {
     expect([place.calls, limitReached]).toEqual([0, 0]);
   });
 
+  const question = 'info/refs?service=git-upload-pack';
+  it.each([
+    `/../llm/v1/chat/completions?/${question}`,
+    `/../llm/v1/chat/completions?/git-receive-pack`,
+    `/github.com/../../llm/v1/models/${question}`,
+    `/%2e%2e/llm/v1/${question}`,
+    `/github.com/acme%2f..%2f..%2f..%2fllm/${question}`,
+    `/github.com\\..\\..\\..\\llm/${question}`,
+    `/./github.com/acme/app/${question}`,
+    `//evil.example/acme/app/${question}`,
+    `/github.com/acme/app/info/refs`,
+    `/github.com/acme/app/${question}&x=1`,
+    `/github.com/acme/app/info/refs?service=git-archive`,
+    `/github.com/acme/app/git-upload-pack?x=1`,
+    `/github.com/acme/app/${question}#/git-upload-pack`,
+  ])('leads nowhere else with %s', async (rest) => {
+    const place = open();
+    for (const method of ['GET', 'POST']) expect(await statusOf(method, new URL(place.gitUrl), rest)).toBe(404);
+    expect(seen).toEqual([]);
+  });
+
+  it.each(['/127.0.0.1:8080/acme/app.git', '/git.example.com/group/sub~x/.app_1..2', '/github.com/acme/...'])(
+    'reaches %s',
+    async (repository) => {
+      const place = open();
+      expect(await statusOf('GET', new URL(place.gitUrl), `${repository}/${question}`)).toBe(200);
+      expect(seen[0]?.url).toBe(`/git${repository}/${question}`);
+    },
+  );
+
   it('says a refusal in words that git shows, and never makes git ask for a password', async () => {
     const place = open();
     service.removeAllListeners('request');
@@ -162,6 +217,28 @@ describe('the git relay', () => {
     ]);
     expect(answer.headers.has('www-authenticate')).toBe(false);
   });
+
+  it('leaves no connection with the rest of a push in it, on which a model call would hang', async () => {
+    service.removeAllListeners('request');
+    service.on('request', (asked: IncomingMessage, response: ServerResponse) => {
+      if (asked.url?.startsWith('/git/')) return void response.writeHead(403).end('{"detail":"no"}');
+      asked.resume().once('end', () => response.end('heard'));
+    });
+    const { port } = service.address() as AddressInfo;
+    const child = spawn(opencodeBinary, [relayProgram, `http://127.0.0.1:${port}`], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { PATH: process.env['PATH'], BUN_BE_BUN: '1' },
+    });
+    try {
+      const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+      const place = JSON.parse(line) as { url: string; gitUrl: string };
+      const body = Buffer.alloc(8 * 1024 * 1024);
+      expect((await at(place.gitUrl, 'git-receive-pack', { method: 'POST', body })).status).toBe(403);
+      expect(await (await call(place.url)).text()).toBe('heard');
+    } finally {
+      child.kill();
+    }
+  }, 30_000);
 
   it('ends with the attempt, and has nothing under another path', async () => {
     const place = open();
