@@ -40,6 +40,8 @@ export interface GitCredential {
   /** Whether what is said of its scope allows a push; true where nothing is said. */
   readonly mayPush: boolean;
   readonly branches: readonly string[];
+  /** Whether its entry says for which repositories it is. */
+  readonly namesRepositories: boolean;
   /** Whether it may be used for the repository with this path. */
   covers(path: string): boolean;
   /** The value in the clear; null where none is stored. Throws `unavailable` for one that can stand in no header. */
@@ -82,6 +84,7 @@ const describe = (entry: AgentEntry, credential: Credential, host: string) => ({
   expiresAt: credential.expiresAt ?? null,
   mayPush: credential.scope?.some((word) => writeScopes.has(word.toLowerCase().replaceAll(' ', ''))) ?? true,
   branches: credential.branches ?? [`${names.branchPrefix}*`],
+  namesRepositories: credential.repositories !== undefined,
   covers: (path: string): boolean => credential.repositories?.some((pattern) => matches(path, pattern)) ?? true,
 });
 

@@ -12,7 +12,7 @@ import { requestId, type Route } from '../platform/http.ts';
 import type { AgentSecrets } from '../secrets/agent-secrets.ts';
 import { makeBrake } from './brake.ts';
 import { makeForge } from './forge.ts';
-import { makeRecordGit } from './git-audit.ts';
+import { makeRecordGit, makeSeldom } from './git-audit.ts';
 import { gitLimits, type GitLimits } from './git-call.ts';
 import { makeGrants, type Grant } from './grant.ts';
 import { nameOf } from './repository.ts';
@@ -55,8 +55,9 @@ export function makeBroker(options: BrokerOptions): Broker {
     openCalls,
     record: makeRecordGit(options),
     limits: { ...gitLimits, ...options.limits },
-    held: { count: 0 },
+    held: new Set(),
     brake: makeBrake(clock),
+    seldom: makeSeldom(clock),
     stillRuns: async (request) => {
       const token = bearerOf(request);
       if (token === undefined) throw missingToken();

@@ -42,6 +42,16 @@ export const tooManyRequests = (): ServiceError =>
     },
   );
 
+export const tooManyPushes = (): ServiceError =>
+  new ServiceError(
+    'rate_limited',
+    'git_too_many_pushes',
+    'Too many tasks push to branches that exist just now. Try again soon, or push to a new branch.',
+    {
+      retryAfterSeconds: 5,
+    },
+  );
+
 export const tooLarge = (bytes: number): ServiceError =>
   fault(
     'too_large',

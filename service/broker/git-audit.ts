@@ -1,6 +1,7 @@
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { AuditOutcome } from '../audit/audit-event.ts';
 import type { TaskIdentity } from '../gateway/gateway.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import type { RefCommand } from './push-request.ts';
 import { nameOf, type Repository } from './repository.ts';
@@ -48,3 +49,20 @@ export function makeRecordGit({ database, audit }: { database: Database; audit: 
 }
 
 const sentence = ({ old, new: next, ref }: RefCommand): string => `${ref} ${old}..${next}`;
+
+/** True for a key that it has not been asked for within a minute. */
+export type Seldom = (key: string) => boolean;
+
+const seldomMs = 60_000;
+const mostRemembered = 10_000;
+
+export function makeSeldom(clock: Clock): Seldom {
+  const known = new Map<string, number>();
+  return (key) => {
+    const now = clock.now().getTime();
+    if (known.size > mostRemembered) for (const [old, at] of known) if (now - at >= seldomMs) known.delete(old);
+    if (now - (known.get(key) ?? -Infinity) < seldomMs) return false;
+    known.set(key, now);
+    return true;
+  };
+}

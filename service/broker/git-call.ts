@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Request, Response } from 'express';
 import type { Fuse } from '../gateway/upstream.ts';
 import type { TaskIdentity } from '../gateway/gateway.ts';
+import { ServiceError } from '../platform/errors.ts';
 import { tooLarge } from './faults.ts';
 import type { Forge, ForgeAnswer, GitService } from './forge.ts';
 import type { RecordGit } from './git-audit.ts';
@@ -15,7 +16,7 @@ export interface GitLimits {
   readonly pushBytes: number;
   /** A push to a branch that exists is held until its commits have been looked at. */
   readonly heldBytes: number;
-  /** Pushes held at the same time. */
+  /** Pushes held at the same time, each of another task. */
   readonly held: number;
   readonly silenceMs: number;
   readonly totalMs: number;
@@ -34,8 +35,8 @@ export interface GitCallParts {
   readonly forge: Forge;
   readonly record: RecordGit;
   readonly limits: GitLimits;
-  /** How many pushes this process holds just now. */
-  readonly held: { count: number };
+  /** The tasks whose pushes this process holds just now. */
+  readonly held: Set<string>;
 }
 
 /** One request of a task's git, with all that was found out about it. */
@@ -81,7 +82,8 @@ export async function* bodyOf(
       yield piece;
     }
   } catch (error) {
-    if (request.errored) fuse.end('client_gone');
+    // Leaving the loop destroys the request with our own fault: its sender is still there to hear it.
+    if (request.errored && !(error instanceof ServiceError)) fuse.end('client_gone');
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 import type { GitCredential, GitCredentialsOf } from '../agents/git-credential.ts';
 import type { TaskIdentity } from '../gateway/gateway.ts';
 import { credentialExpired, noCredential, notListed, scopeTooSmall } from './faults.ts';
+import type { GitService } from './forge.ts';
 import { isSame, type Repository } from './repository.ts';
 import type { RepositoriesOf } from './workspace-repositories.ts';
 
@@ -11,10 +12,16 @@ export interface Grant {
   readonly credential: GitCredential;
 }
 
+/** What a request is about. */
+export interface Wish {
+  readonly repository: Repository;
+  readonly service: GitService;
+}
+
 export interface Grants {
   /** Errors: `forbidden`, with what is missing. */
-  find(identity: TaskIdentity, asked: Repository, requestId: string): Promise<Grant>;
-  /** Every repository of the workspace that there is a credential for, expired ones too. */
+  find(identity: TaskIdentity, asked: Wish, requestId: string): Promise<Grant>;
+  /** Every repository of the workspace that there is a credential for, expired ones too; each with its best. */
   list(identity: TaskIdentity, requestId: string): Promise<readonly Grant[]>;
 }
 
@@ -24,10 +31,10 @@ export function makeGrants(parts: {
 }): Grants {
   const { repositoriesOf, credentialsOf } = parts;
   return {
-    async find(identity, asked, requestId) {
+    async find(identity, { repository: asked, service }, requestId) {
       const repository = (await repositoriesOf(identity, requestId)).find((one) => isSame(one, asked));
       if (!repository) throw notListed(asked);
-      const credential = choose(await credentialsOf(identity.organizationId), repository);
+      const credential = choose(await credentialsOf(identity.organizationId), repository, service);
       if (!credential) throw noCredential(repository);
       if (credential.isExpired) throw credentialExpired(credential.name, credential.expiresAt ?? '');
       return { repository, credential };
@@ -35,18 +42,26 @@ export function makeGrants(parts: {
     async list(identity, requestId) {
       const credentials = await credentialsOf(identity.organizationId);
       return (await repositoriesOf(identity, requestId)).flatMap((repository) => {
-        const credential = choose(credentials, repository);
+        const credential = choose(credentials, repository, 'git-receive-pack');
         return credential ? [{ repository, credential }] : [];
       });
     },
   };
 }
 
-/** The first that is for the repository and has not expired, else the first that has. */
-function choose(credentials: readonly GitCredential[], { host, path }: Repository): GitCredential | undefined {
+/** The best of those that are for the repository; of equals the first, so that an order that was written down counts. */
+function choose(
+  credentials: readonly GitCredential[],
+  { host, path }: Repository,
+  service: GitService,
+): GitCredential | undefined {
   const fitting = credentials.filter((one) => one.host === host && one.covers(path));
-  return fitting.find((one) => !one.isExpired) ?? fitting[0];
+  return fitting.sort((one, other) => worthOf(other, service) - worthOf(one, service))[0];
 }
+
+/** One that has not expired comes first, then for a push one that may, then one that names its repositories. */
+const worthOf = ({ isExpired, mayPush, namesRepositories }: GitCredential, service: GitService): number =>
+  (isExpired ? 0 : 4) + (service === 'git-receive-pack' && mayPush ? 2 : 0) + (namesRepositories ? 1 : 0);
 
 /** Errors: `forbidden` where what is said of the scope allows no push. */
 export function mustAllowPush({ name, mayPush, scope }: GitCredential): void {

@@ -1,5 +1,5 @@
 import { ServiceError } from '../platform/errors.ts';
-import { tooManyRequests } from './faults.ts';
+import { tooManyPushes, tooManyRequests } from './faults.ts';
 import { begin, bodyOf, clientHeaders, credentialOf, pour, type GitCall, type GitCallParts } from './git-call.ts';
 import { mustAllowPush } from './grant.ts';
 import { buildsOn, readCommits } from './pack-commits.ts';
@@ -29,15 +29,17 @@ export async function push(parts: GitCallParts, call: GitCall): Promise<void> {
   if (refused.size > 0) return refuse(parts, call, asked, refused, body);
   if (asked.commands.every(({ old }) => isZero(old))) return send(parts, call, asked, joined(asked, body));
 
-  if (parts.held.count >= parts.limits.held) throw tooManyRequests();
-  parts.held.count += 1;
+  const { taskId } = call.identity;
+  if (parts.held.has(taskId)) throw tooManyRequests();
+  if (parts.held.size >= parts.limits.held) throw tooManyPushes();
+  parts.held.add(taskId);
   try {
     const pack = await hold(joined(asked, body), parts.limits.heldBytes);
     const unproven = pack === null ? everyUpdate(asked, tooMuchToCheck) : await judgePack(asked, pack);
     if (pack === null || unproven.size > 0) return await refuse(parts, call, asked, unproven, body);
     await send(parts, call, asked, [pack]);
   } finally {
-    parts.held.count -= 1;
+    parts.held.delete(taskId);
   }
 }
 

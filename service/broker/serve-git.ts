@@ -6,16 +6,19 @@ import { ServiceError } from '../platform/errors.ts';
 import { asServiceError, requestId } from '../platform/http.ts';
 import type { Brake } from './brake.ts';
 import { forgeSilent, noCredential, taskStopped } from './faults.ts';
-import type { GitService } from './forge.ts';
+import type { ForgeAnswer, GitService } from './forge.ts';
+import type { Seldom } from './git-audit.ts';
 import { bodyOf, clientHeaders, credentialOf, pour, type GitCall, type GitCallParts } from './git-call.ts';
 import { mustAllowPush, type Grants } from './grant.ts';
 import { push } from './push.ts';
-import { makeRepository, type Repository } from './repository.ts';
+import { makeRepository, nameOf, type Repository } from './repository.ts';
 
 export interface ServeGitParts extends GitCallParts {
   readonly grants: Grants;
   readonly brake: Brake;
   readonly openCalls: OpenCalls;
+  /** Whether a use of a credential is to be written down, where one use is many requests. */
+  readonly seldom: Seldom;
   /** Throws `unauthenticated` once the token of this request has ended. */
   readonly stillRuns: (request: Request) => Promise<void>;
 }
@@ -72,7 +75,7 @@ async function serve(parts: ServeGitParts, serving: Serving): Promise<void> {
   try {
     call = await admit(parts, serving, id);
   } catch (error) {
-    if (asked.step === 'discover' && error instanceof ServiceError && error.kind === 'forbidden')
+    if (error instanceof ServiceError && error.kind === 'forbidden')
       await parts.record(identity, id, { ...opened(asked), outcome: 'denied', credential: null, reason: error.code });
     throw error;
   }
@@ -81,7 +84,7 @@ async function serve(parts: ServeGitParts, serving: Serving): Promise<void> {
 
 async function admit(parts: ServeGitParts, serving: Serving, id: string): Promise<GitCall> {
   const { asked, identity, request, response, fuse } = serving;
-  const grant = await parts.grants.find(identity, asked.repository, id);
+  const grant = await parts.grants.find(identity, asked, id);
   if (asked.service === 'git-receive-pack') mustAllowPush(grant.credential);
   const secret = await grant.credential.open();
   if (secret === null) throw noCredential(grant.repository);
@@ -100,30 +103,44 @@ async function admit(parts: ServeGitParts, serving: Serving, id: string): Promis
 
 const opened = ({ repository, service }: Asked) => ({ action: 'git.opened', repository, service }) as const;
 
-const steps: Readonly<Record<Asked['step'], (parts: GitCallParts, call: GitCall) => Promise<void>>> = {
+const steps: Readonly<Record<Asked['step'], (parts: ServeGitParts, call: GitCall) => Promise<void>>> = {
   async discover(parts, call) {
-    const fact = { action: 'git.opened', repository: call.grant.repository, service: call.service } as const;
-    const write = (outcome: 'success' | 'failure', reason?: string): Promise<void> =>
-      parts.record(call.identity, call.requestId, {
-        ...fact,
-        outcome,
-        credential: call.grant.credential.name,
-        ...(reason === undefined ? {} : { reason }),
-      });
-    const answer = await ask(parts, call, null).catch(async (error: unknown) => {
-      if (error instanceof ServiceError) await write('failure', error.code);
-      throw error;
-    });
-    await write('success');
+    parts.seldom(useOf(call));
+    const answer = await audited(parts, call, ask(parts, call, null));
     await pour(call, answer);
     call.response.end();
   },
   async fetch(parts, call) {
-    await pour(call, await ask(parts, call, bodyOf(call, parts.limits.wishBytes)));
+    const asking = ask(parts, call, bodyOf(call, parts.limits.wishBytes));
+    // Git has asked what there is before, and fetches in several requests; whoever leaves that out is audited here.
+    const answer = parts.seldom(useOf(call)) ? await audited(parts, call, asking) : await asking;
+    await pour(call, answer);
     call.response.end();
   },
   push,
 };
+
+const useOf = ({ identity, grant, service }: GitCall): string =>
+  `${identity.taskId} ${nameOf(grant.repository)} ${service}`;
+
+/** Answers what the forge did, once it is written down that a credential was used for it; its failure is too. */
+async function audited(parts: ServeGitParts, call: GitCall, asking: Promise<ForgeAnswer>): Promise<ForgeAnswer> {
+  const write = (outcome: 'success' | 'failure', reason?: string): Promise<void> =>
+    parts.record(call.identity, call.requestId, {
+      action: 'git.opened',
+      repository: call.grant.repository,
+      service: call.service,
+      outcome,
+      credential: call.grant.credential.name,
+      ...(reason === undefined ? {} : { reason }),
+    });
+  const answer = await asking.catch(async (error: unknown) => {
+    await write('failure', error instanceof ServiceError ? error.code : (call.fuse.reason() ?? 'broken'));
+    throw error;
+  });
+  await write('success');
+  return answer;
+}
 
 const ask = ({ forge }: GitCallParts, call: GitCall, body: AsyncIterable<Buffer> | null) =>
   forge.send({

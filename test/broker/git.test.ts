@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
+import { request } from 'node:http';
 import { join } from 'node:path';
+import type { GitLimits } from '../../service/broker/git-call.ts';
+import { flush, packet } from '../../service/broker/pkt-line.ts';
 import { eventually } from '../support/clock.ts';
 import { canary, startBroker, type BrokerHarness } from './broker-harness.ts';
 
@@ -159,6 +162,105 @@ describe('a push is refused, before a byte of it reaches the forge,', () => {
     expect([exit, text]).toEqual([1, expect.stringMatching(/remote rejected.*hidden ref/)]);
     expect((await pushes()).map(({ outcome }) => outcome)).toEqual(['intent', 'failure']);
     expect((await pushes()).at(-1)?.data['reason']).toMatch(/hidden/);
+  });
+});
+
+const post = (path: string, body: string | Uint8Array<ArrayBuffer>, token = room.token): Promise<Response> =>
+  fetch(room.at(path), { method: 'POST', body, headers: { authorization: `Bearer ${token}` } });
+const codeOf = async (answer: Response): Promise<string> => ((await answer.json()) as { code: string }).code;
+const restart = async (limits: Partial<GitLimits>): Promise<void> => {
+  await room.close();
+  room = await startBroker({ limits });
+  await room.give({});
+};
+const [zero, one, two] = ['0'.repeat(40), '1'.repeat(40), '2'.repeat(40)] as const;
+const moves = (old: string): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(Buffer.concat([packet(`${old} ${two} refs/heads/agent/one\0report-status`), flush]));
+
+describe('a push that asks for too much', () => {
+  it('hears that it is too large, in its commands and in its pack', async () => {
+    await restart({ pushBytes: 1_000 });
+    const command = await post('acme/app.git/git-receive-pack', '0'.repeat(4_000));
+    expect([command.status, await codeOf(command)]).toEqual([413, 'git_push_too_large']);
+
+    await restart({ pushBytes: 1024 * 1024 });
+    await clone();
+    await must('app', 'checkout', '--quiet', '-b', 'agent/large');
+    await commit('large.bin', randomBytes(3 * 1024 * 1024));
+    const { exit } = await room.git('app', 'push', 'origin', 'agent/large');
+
+    expect(exit).not.toBe(0);
+    await eventually('the push to be audited', async () => (await pushes()).length === 2);
+    expect((await pushes()).at(-1)?.data['reason']).toMatch(/git_push_too_large/);
+  });
+
+  it('is held once for a task, and for only so many tasks', async () => {
+    const url = new URL(room.at('acme/app.git/git-receive-pack'));
+    const held = request(url, { method: 'POST', headers: { authorization: `Bearer ${room.token}` } });
+    held.once('error', () => undefined);
+    held.write(moves(one));
+    const second = await eventually('the first push to be held', async () => {
+      const answer = await post('acme/app.git/git-receive-pack', moves(one));
+      return answer.status === 429 ? answer : undefined;
+    });
+    expect(await codeOf(second)).toBe('git_too_many_requests');
+    held.destroy();
+    await eventually('its place to be free', async () =>
+      (await post('acme/app.git/git-receive-pack', moves(one))).ok ? true : undefined,
+    );
+
+    await restart({ held: 0 });
+    const third = await post('acme/app.git/git-receive-pack', moves(one));
+    expect([third.status, await codeOf(third)]).toEqual([429, 'git_too_many_pushes']);
+  });
+});
+
+describe('the audit', () => {
+  const opened = async () =>
+    (await room.audit())
+      .filter(({ action }) => action === 'git.opened')
+      .map(({ outcome, data }) => [outcome, data['service'], data['reason'] ?? null]);
+
+  it('knows of a fetch that did not ask what there is, once a minute', async () => {
+    for (const _ of [1, 2]) expect((await post('acme/app.git/git-upload-pack', '0000')).status).toBe(200);
+    expect(await opened()).toEqual([['success', 'git-upload-pack', null]]);
+    room.clock.advance(61_000);
+    await post('acme/app.git/git-upload-pack', '0000');
+    expect((await opened()).length).toBe(2);
+  });
+
+  it('knows of what was refused without being asked for', async () => {
+    room.forge.addRepository('acme/secret');
+    await post('acme/secret.git/git-upload-pack', '0000');
+    await room.give({ scope: ['contents:read'] });
+    await post('acme/app.git/git-receive-pack', moves(zero));
+    expect(await opened()).toEqual([
+      ['denied', 'git-upload-pack', 'git_repository_not_listed'],
+      ['denied', 'git-receive-pack', 'git_scope_too_small'],
+    ]);
+  });
+});
+
+describe('of several credentials', () => {
+  const used = async (): Promise<unknown> => (await room.audit()).at(-1)?.data['credential'];
+
+  it('one that may push is taken for a push, and one that names the repository before one for all', async () => {
+    await clone();
+    await must('app', 'checkout', '--quiet', '-b', 'agent/one');
+    await commit('a');
+    await room.give({ name: 'reads', scope: ['contents:read'] }, { name: 'writes', scope: ['contents:write'] });
+    await must('app', 'ls-remote', 'origin');
+    expect(await used()).toBe('reads');
+    await must('app', 'push', 'origin', 'agent/one');
+    expect(await used()).toBe('writes');
+
+    const repositories = ['acme/app'];
+    await room.give({ name: 'all' }, { name: 'old', repositories, expiresAt: '2020-01-01T00:00:00Z' });
+    await must('app', 'ls-remote', 'origin');
+    expect(await used()).toBe('all');
+    await room.give({ name: 'all' }, { name: 'own', repositories });
+    await must('app', 'ls-remote', 'origin');
+    expect(await used()).toBe('own');
   });
 });
 
