@@ -1,5 +1,5 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { basename } from 'node:path';
 import {
   timing,
   type AttemptRef,
@@ -17,12 +17,14 @@ import { commitWork } from './commit.ts';
 import { converse } from './converse.ts';
 import { endHarness } from './end-harness.ts';
 import { makeEndSwitch, type Ending } from './ending.ts';
-import { globalConfigText, makeGit, type Git } from './git.ts';
+import type { Git } from './git.ts';
 import { taskDirectories } from './harness-config.ts';
 import { handOver } from './hand-over.ts';
 import { nixEnvironment } from './harness-nix.ts';
 import { textOf } from './log.ts';
-import { startRunner, type Runner } from './runner-client.ts';
+import { makeFreshGit } from './own-git.ts';
+import { originOf } from './push-work.ts';
+import { startRunner } from './runner-client.ts';
 import { writeTaskFiles } from './task-file.ts';
 import { verifyWork } from './verify.ts';
 import { prepareWorkTree } from './worktree.ts';
@@ -53,7 +55,7 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
   async function run(): Promise<StopReceipt> {
     let failure: Evidence['failure'] = null;
     try {
-      await endSwitch.guard(work(story));
+      await endSwitch.guard(work(story, limits.msLeft));
     } catch (error) {
       failure = failureOf(error, endSwitch.ending);
       parts.log(endSwitch.ending ? 'info' : 'warn', 'attempt ended early', {
@@ -62,7 +64,7 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
         error: textOf(error),
       });
     }
-    clearInterval(limits);
+    limits.stop();
     const receipt = await endEverything(story);
     if (endSwitch.ending?.kind === 'fence') parts.outbox.drop();
     else
@@ -94,7 +96,7 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
 
 const harnessGone = { state: 'finishing', port: null } as const;
 
-async function work(story: Story): Promise<void> {
+async function work(story: Story, msLeft: () => number): Promise<void> {
   const { parts, progress, asks } = story;
   let { lease } = story;
   const { settings } = parts;
@@ -116,7 +118,9 @@ async function work(story: Story): Promise<void> {
   if (story.endSwitch.ending) return void (await runner.close());
   if (!runner.subreaper)
     parts.outbox.event('bridge.notice', { notice: 'No child subreaper: a tool that daemonizes can outlive a stop.' });
-  const git = prepareGit(runner, path, directories.root);
+  mkdirSync(directories.root, { recursive: true, mode: 0o700 });
+  const freshGit = (): Git => makeFreshGit({ directory: directories.root, path, exec: runner.exec });
+  let git = freshGit();
   const workTree = await parts.alone(() =>
     prepareWorkTree(
       { git, workspaceDir: settings.workspaceDir, repositoryDir: settings.repositoryDir, taskDir: directories.root },
@@ -124,6 +128,7 @@ async function work(story: Story): Promise<void> {
     ),
   );
   progress.workTree = workTree;
+  const origin = await originOf(git, workTree);
   parts.status.tell({ worktree: basename(workTree.path) });
 
   const nix = await nixEnvironment({
@@ -138,6 +143,7 @@ async function work(story: Story): Promise<void> {
   parts.status.tell(harnessGone);
   await endHarness(progress, { termMs: timing.stopTermMs, sweepOrphans: parts.sweepOrphans });
   progress.harnessEnded = true;
+  git = freshGit();
   if (progress.lastMessage.error || progress.lastMessage.finish === null) return;
 
   progress.work = await commitWork(git, workTree, lease);
@@ -159,25 +165,33 @@ async function work(story: Story): Promise<void> {
     path: toolPath,
     taskDir: directories.root,
   });
-  await handOver({ ...parts, lease, progress, git, workTree, taskDir: directories.root });
-}
-
-function prepareGit(runner: Runner, path: string, taskDir: string): Git {
-  const home = join(taskDir, 'git-home');
-  mkdirSync(home, { recursive: true, mode: 0o700 });
-  const globalConfig = join(taskDir, 'gitconfig');
-  writeFileSync(globalConfig, globalConfigText);
-  return makeGit({ exec: runner.exec, path, home, globalConfig });
+  await handOver({
+    ...parts,
+    lease,
+    progress,
+    runner,
+    path,
+    workTree,
+    origin,
+    taskDir: directories.root,
+    msLeft: msLeft(),
+  });
 }
 
 /** The clock of an attempt stands still while it waits for a person. The service's own limit comes first. */
 const graceMs = 5_000;
 const tickMs = 500;
 
-function watchLimits({ parts, lease, asks, endSwitch }: Story): NodeJS.Timeout {
+interface Limits {
+  /** Of the time of the task. */
+  msLeft(): number;
+  stop(): void;
+}
+
+function watchLimits({ parts, lease, asks, endSwitch }: Story): Limits {
   let activeMs = 0;
   let last = performance.now();
-  return setInterval(() => {
+  const timer = setInterval(() => {
     const now = performance.now();
     if (asks.openCount === 0) activeMs += now - last;
     last = now;
@@ -185,6 +199,7 @@ function watchLimits({ parts, lease, asks, endSwitch }: Story): NodeJS.Timeout {
     if (activeMs > lease.timeout_ms + graceMs)
       endSwitch.request({ kind: 'limit', reason: 'Timeout', message: 'The task ran out of time.' });
   }, tickMs);
+  return { msLeft: () => lease.timeout_ms - activeMs, stop: () => clearInterval(timer) };
 }
 
 /** How gently an attempt is ended, by who asks; a container that stops has 30 s for all of it. */

@@ -5,11 +5,17 @@ import type { Git } from './git.ts';
 import { removeQuietly } from './verify-place.ts';
 import type { WorkTree } from './worktree.ts';
 
+/** The address that a work tree was cloned from; empty where there is none. */
+export const originOf = async (git: Git, { path }: Pick<WorkTree, 'path'>): Promise<string> =>
+  (await git(['config', '--get', 'remote.origin.url'], { directory: path })).stdout.trim();
+
 export interface PushParts {
   readonly git: Git;
   readonly workTree: WorkTree;
   readonly commit: string;
   readonly access: readonly GitAccess[];
+  /** Address of `origin` from before the agent could change it. */
+  readonly origin: string;
   /** Where the relay passes git on; open only while this runs. */
   readonly relayUrl: string;
   readonly taskDir: string;
@@ -20,7 +26,7 @@ export interface PushParts {
 /** Where the work went; null where nobody may push it but the person, so that it stays on its local branch. */
 export type Pushed = { readonly repository: string } | { readonly problem: string } | null;
 
-const pushMs = 300_000;
+export const pushMs = 300_000;
 
 /**
  * Pushes the commit to the branch of its task, at the repository that it was cloned from.
@@ -29,12 +35,10 @@ const pushMs = 300_000;
  *          elsewhere or name a program.
  */
 export async function pushWork(parts: PushParts): Promise<Pushed> {
-  const { git, workTree, commit, taskDir } = parts;
-  const options = { directory: workTree.path };
-  const remote = (await git(['config', '--get', 'remote.origin.url'], options)).stdout;
-  const target = accessTo(remote, parts.access);
-  if (!target?.mayPush || isPushedByHand(remote, parts.reposJson)) return null;
-  const found = await git(['rev-parse', '--path-format=absolute', '--git-common-dir'], options);
+  const { git, workTree, commit, taskDir, origin } = parts;
+  const target = accessTo(origin, parts.access);
+  if (!target?.mayPush || isPushedByHand(origin, parts.reposJson)) return null;
+  const found = await git(['rev-parse', '--path-format=absolute', '--git-common-dir'], { directory: workTree.path });
   const place = mkdtempSync(join(taskDir, 'push-'));
   try {
     borrowObjects(place, found.stdout.trim());
