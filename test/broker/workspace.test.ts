@@ -24,7 +24,15 @@ const canary = {
   planted: `canary-planted-${randomBytes(12).toString('hex')}`,
 };
 
-const plantedNames = ['GITHUB_TOKEN', 'GIT_PASSWORD', 'ANTHROPIC_API_KEY', 'OPENROUTER_API_KEY', 'OPENAI_API_KEY'];
+const plantedNames = [
+  'GITHUB_TOKEN',
+  'GIT_PASSWORD',
+  'ANTHROPIC_API_KEY',
+  'OPENROUTER_API_KEY',
+  'OPENAI_API_KEY',
+  'AZURE_OPENAI_API_KEY',
+  'HF_TOKEN',
+];
 
 let tools: Tools;
 let forge: GitForge;
@@ -181,7 +189,7 @@ const search = (): string[] => [
 
 describe('an agent in a workspace', () => {
   // One task for all of it, because starting OpenCode takes longest.
-  it('C-14 reaches model and repository without ever holding a key or token; its work is pushed to its branch, and nothing else is (part of P-38, P-80, P-99, D10)', async () => {
+  it('reaches model and repository without ever holding a key or token; its work is pushed to its branch, and nothing else is (part of C-14, P-38, P-80, P-99, D10)', async () => {
     const main = forge.git('acme/app', 'rev-parse', 'main');
 
     const task = await run('sh work.sh > work.log 2>&1; sh search.sh > search.log 2>&1');

@@ -39,7 +39,7 @@ const callLimitDefault = 1_000;
  * that somebody set in an image or a container are not for the agent either: they belong to the gateway and the broker.
  */
 const withheld =
-  /^(OUTRIGGER_|CODER_|OPENCODE|BUN_|NODE_OPTIONS$|XDG_|HOME$|TMPDIR$|GIT_ASKPASS$|GIT_SSH|SSH_|VSCODE_|GIT_USERNAME$|GIT_PASSWORD$|(GITHUB|GH|GITLAB|BITBUCKET)_TOKEN$|[A-Z]+_API_KEY$)/;
+  /^(OUTRIGGER_|CODER_|OPENCODE|BUN_|NODE_OPTIONS$|XDG_|HOME$|TMPDIR$|GIT_ASKPASS$|GIT_SSH|SSH_|VSCODE_|GIT_USERNAME$|([A-Z0-9_]+_)?(API_KEY|TOKEN|SECRET|SECRET_ACCESS_KEY|PASSWORD)$)/;
 
 /**
  * Reads the bridge's environment and removes what is secret in it, so that no child can inherit it.

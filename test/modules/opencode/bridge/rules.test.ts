@@ -128,6 +128,24 @@ describe('S-53 settings', () => {
     });
   });
 
+  it.each([
+    'AZURE_OPENAI_API_KEY',
+    'HF_TOKEN',
+    'AWS_SECRET_ACCESS_KEY',
+    'AWS_SESSION_TOKEN',
+    'S3_SECRET',
+    'X1_PASSWORD',
+  ])('keep %s from the agent, which a gateway or broker is for', (name) => {
+    const environment = { ...full(), [name]: 'value', CLAUDE_CODE_MAX_OUTPUT_TOKENS: '1', TOKENIZERS_PARALLELISM: '0' };
+
+    expect(Object.keys(takeSettings(environment).inherited)).toEqual([
+      'GOPATH',
+      'CLAUDE_CODE_MAX_OUTPUT_TOKENS',
+      'TOKENIZERS_PARALLELISM',
+    ]);
+    expect(environment).not.toHaveProperty(name);
+  });
+
   it('names everything that is wrong at once, and takes the secrets out all the same', () => {
     const environment = { ...full(), OUTRIGGER_URL: 'ftp://x', OUTRIGGER_PROOF: ' ', OUTRIGGER_SLOTS: '5' };
 
