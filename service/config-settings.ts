@@ -26,6 +26,9 @@ const truth = z.union([z.boolean(), z.enum(['true', 'false']).transform((word) =
 const wordList = z
   .union([z.array(text), z.string().transform((line) => line.split(',').map((word) => word.trim()))])
   .transform((words) => words.filter((word) => word !== ''));
+/** With its API group, where that is not the one that everybody knows the kind by. */
+const isKind = (word: string): boolean =>
+  /^([a-z0-9][-a-z0-9.]*\/)?[A-Z][A-Za-z0-9]{0,99}$/.test(word) && word !== 'Secret';
 const address = text
   .transform((line) => /^(?:\[(?<six>[0-9a-f:.]+)\]|(?<host>[^:\s]+)):(?<port>\d{1,5})$/i.exec(line)?.groups)
   .refine((groups) => groups !== undefined && Number(groups['port']) <= 65_535)
@@ -171,8 +174,8 @@ export const settings = {
   kubernetesKinds: {
     key: 'kubernetes.kinds',
     variable: 'OUTRIGGER_KUBERNETES_KINDS',
-    must: 'be a list of kinds, such as Deployment,ConfigMap; empty for none',
-    schema: wordList,
+    must: 'be a list of kinds, such as Deployment,cert-manager.io/Certificate; empty for none; never Secret, because what is read is shown',
+    schema: wordList.refine((kinds) => kinds.every(isKind)),
     emptyIsSaid: true,
   },
   queueMax: {
@@ -192,7 +195,7 @@ export const settings = {
 export type Name = keyof typeof settings;
 export type Values = { -readonly [N in Name]?: z.output<(typeof settings)[N]['schema']> };
 export const allSettings = Object.entries(settings) as [Name, Setting][];
-/** What agent `kubernetes` may touch where nobody says more: nothing that gives rights or holds credentials. */
+/** What agent `kubernetes` may touch where nobody says more; what their pods may be, the agent bounds itself. */
 export const usualKubernetesKinds = [
   'ConfigMap',
   'Service',

@@ -2,6 +2,7 @@ import { limits, timing } from '../modules/contract.ts';
 import { agentEntryRoutes } from './agents/agent-entry-routes.ts';
 import { makeAgentCredential } from './agents/agent-credential.ts';
 import { makeCluster } from './agents/kubernetes/cluster.ts';
+import { readKinds } from './agents/kubernetes/kinds.ts';
 import { makeKubernetesAgent } from './agents/kubernetes/kubernetes-agent.ts';
 import { makePresence } from './agents/presence.ts';
 import { makeProviderKey } from './agents/provider-key.ts';
@@ -205,7 +206,7 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   const kubernetes = makeKubernetesAgent({
     kubeconfigOf: makeAgentCredential({ database, secrets: agentSecrets, clock }, 'kubernetes', 'KUBECONFIG'),
     connect: makeCluster,
-    bounds: config.kubernetes,
+    bounds: { ...config.kubernetes, kinds: readKinds(config.kubernetes.kinds) },
     lookEveryMs: 2_000,
   });
   const takeEarly = registerAttempt(engine, {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { describeConfig, loadConfig, type Config } from '../service/config.ts';
-import { usualKinds } from '../service/agents/kubernetes/manifest.ts';
+import { usualKinds } from '../service/agents/kubernetes/kinds.ts';
 import { ServiceError } from '../service/platform/errors.ts';
 
 const kledFile = readFileSync(join(import.meta.dirname, 'fixtures/config/kled.yaml'), 'utf8');
@@ -157,14 +157,20 @@ describe('configuration', () => {
   it('takes an empty list of kinds for none, and shows the usual ones where nothing is said', () => {
     const shown = (config: Config) => describeConfig(config).find(({ key }) => key === 'kubernetes.kinds');
     const none = load({ environment: { OUTRIGGER_KUBERNETES_KINDS: '' } });
-    const some = load({ environment: { OUTRIGGER_KUBERNETES_KINDS: 'ConfigMap, Secret' } });
+    const some = load({ environment: { OUTRIGGER_KUBERNETES_KINDS: 'ConfigMap, cert-manager.io/Certificate' } });
 
     expect(load().kubernetes).toEqual({ namespaces: [], kinds: Object.keys(usualKinds) });
     expect(shown(load())).toMatchObject({ source: 'default', value: Object.keys(usualKinds) });
     expect(none.kubernetes.kinds).toEqual([]);
     expect(shown(none)).toMatchObject({ source: 'the environment', value: [] });
     expect(loadYaml('kubernetes: { kinds: [] }').kubernetes.kinds).toEqual([]);
-    expect(some.kubernetes.kinds).toEqual(['ConfigMap', 'Secret']);
+    expect(some.kubernetes.kinds).toEqual(['ConfigMap', 'cert-manager.io/Certificate']);
+  });
+
+  it.each(['Secret', 'ConfigMap,Secret', 'deployments', '../v1/Job'])('does not take %s for kinds', (kinds) => {
+    const refused = refusal(() => load({ environment: { OUTRIGGER_KUBERNETES_KINDS: kinds } }));
+
+    expect(refused.message).toMatch(/OUTRIGGER_KUBERNETES_KINDS must be a list of kinds.*never Secret/);
   });
 
   it('makes the only model named the default, and the default the only model allowed', () => {

@@ -9,6 +9,8 @@ export interface Action {
   readonly prompt: string;
   /** What it must be given besides; without it the agent takes a prompt only. */
   readonly params?: z.ZodType;
+  /** It changes something outside the workspace, for which nobody is asked: profile `trusted` only. */
+  readonly changes?: true;
 }
 
 /** Fills `{{key}}` from `values`; what is not given becomes an empty string. */

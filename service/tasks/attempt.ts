@@ -1,15 +1,14 @@
 import { timing, type AttemptRef, type Evidence, type Reason } from '../../modules/contract.ts';
-import { serviceAgents } from '../agents/actions.ts';
 import type { ServiceAgent } from '../agents/service-agent.ts';
-import { sendToBridge, wakeBridge } from '../bridge/bridge-store.ts';
+import { wakeBridge } from '../bridge/bridge-store.ts';
 import type { Coder } from '../coder/coder.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import type { DurableContext, Engine } from '../platform/engine.ts';
 import type { Logger } from '../platform/logger.ts';
+import { askToStop } from './ask-to-stop.ts';
 import { nothingRan, runHere } from './run-here.ts';
-import { endModelCalls, settleAttempt, type SettleParts } from './settle.ts';
-import { appendEvent } from './task-events.ts';
-import { changeAttempt, changeTask, lockTask, moveTask, readAttempt } from './task-store.ts';
+import { settleAttempt, type SettleParts } from './settle.ts';
+import { changeAttempt, changeTask, lockTask, readAttempt } from './task-store.ts';
 import {
   attemptWorkflow,
   attemptWorkflowId,
@@ -215,33 +214,6 @@ async function whileLeased(
 function activeDeadline(task: TaskRecord, attempt: AttemptRecord, now: number): number {
   const waitingMs = attempt.waitingSince === null ? 0 : now - attempt.waitingSince.getTime();
   return ((attempt.runningAt ?? attempt.leasedAt)?.getTime() ?? now) + task.timeoutMs + attempt.waitedMs + waitingMs;
-}
-
-/** Moves a running task to `stopping` and sends the command; the bridge answers with its receipt. */
-export async function askToStop(
-  tx: Transaction,
-  parts: Pick<SettleParts, 'clock' | 'audit' | 'gateway'>,
-  task: TaskRecord,
-  reason: Reason,
-  by: { actor: string; requestId: string | null },
-): Promise<void> {
-  const now = parts.clock.now();
-  await moveTask(tx, task, 'stopping', { reason, stop_reason: reason, stop_requested_at: now });
-  await endModelCalls(tx, parts.gateway, task.id);
-  await parts.audit.append(tx, {
-    actor: by.actor,
-    action: 'task.stop_requested',
-    target: { type: 'task', id: task.id },
-    outcome: 'success',
-    ownerId: task.ownerId,
-    organizationId: task.organizationId,
-    workspaceId: task.workspaceId,
-    requestId: by.requestId,
-    data: { attempt: task.attempt, state: task.state, reason },
-  });
-  await appendEvent(tx, { taskId: task.id, attempt: task.attempt, type: 'task.stopping', at: now, data: { reason } });
-  if (serviceAgents.includes(task.agent)) return;
-  await sendToBridge(tx, parts.clock, task.workspaceId, 'stop', { task_id: task.id, attempt: task.attempt, reason });
 }
 
 async function settle(tx: Transaction, parts: AttemptParts, task: TaskRecord, evidence: Evidence): Promise<Turn> {

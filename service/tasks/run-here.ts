@@ -1,13 +1,16 @@
 import { timing, type AttemptRef, type Evidence } from '../../modules/contract.ts';
+import { catalogue } from '../agents/actions.ts';
 import { AgentFailure, type ServiceAgent, type ServiceResult } from '../agents/service-agent.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
+import { askToStop } from './ask-to-stop.ts';
 import { beginRunning } from './held-attempt.ts';
 import { settleAttempt, type SettleParts } from './settle.ts';
-import { changeAttempt, changeTask, moveTask } from './task-store.ts';
+import { changeAttempt } from './task-store.ts';
 import { failedEvidence, type TaskRecord } from './task.ts';
 import { done, lockCurrent, wait, type Turn } from './turn.ts';
+import { profileRefusal } from './work-here.ts';
 
 export interface HereParts extends SettleParts {
   readonly database: Database;
@@ -18,73 +21,141 @@ export interface HereParts extends SettleParts {
 const beatMs = 2_000;
 /** How long an agent may take to end when it is told to. */
 const endMs = 10_000;
+/** How long work may go on that cannot say that it lives: it must have ended before another process may begin it. */
+const silenceMs = timing.leaseMs - endMs - 5_000;
+/** How often an end is written down before the work is left to the next turn; all within the lease. */
+const settleTries = 8;
+const settleAgainMs = 250;
+
+/** An attempt that this process took. */
+interface Taken {
+  readonly task: TaskRecord;
+  readonly takenAt: number;
+  readonly dueAt: number;
+}
+
+interface Ended {
+  readonly evidence: Evidence;
+  readonly hasEnded: boolean;
+  /** Whether it ended only because the attempt could not be held any longer. */
+  readonly isLost: boolean;
+}
 
 /**
  * Does an attempt in this process, by an agent of the service.
  *
- * Safety  the attempt is taken for a lease's time and taken anew with each beat: two processes never work on it at
- *         once, and after a crash the next turn does the work again, which its agent must stand.
+ * Safety  the attempt is taken for a lease's time and taken anew with each beat; who cannot beat ends before the lease
+ *         does. So two processes never work on it at once, and after a crash the next turn does the work again, which
+ *         its agent must stand.
  */
 export async function runHere(parts: HereParts, agent: ServiceAgent, ref: AttemptRef): Promise<Turn> {
   const begun = await parts.database.transaction((tx) => take(tx, parts, ref));
   if ('done' in begun) return begun;
-  const { evidence, hasEnded } = await work(parts, agent, ref, begun.task);
-  return parts.database.transaction(async (tx) => {
-    const current = await lockCurrent(tx, ref);
-    if (!current || current.attempt.state === 'settled') return done();
-    const { task } = current;
-    // What was done before the stop came stays done; what never ended is no proof.
-    const isStopped = task.state === 'stopping' && evidence.failure !== null && hasEnded;
-    const proven = isStopped ? { ...evidence, stop: endedNow(parts.clock) } : evidence;
-    return done(await settleAttempt(tx, parts, task, proven));
-  });
+  const ended = await work(parts, agent, ref, begun);
+  return ended.isLost ? wait(timing.leaseMs) : settleSurely(parts, ref, ended);
 }
 
-async function take(tx: Transaction, parts: HereParts, ref: AttemptRef): Promise<Turn | { readonly task: TaskRecord }> {
+/** What was done outside is done, so its result is not given up because the database was away for a moment. */
+async function settleSurely(parts: HereParts, ref: AttemptRef, ended: Ended): Promise<Turn> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await parts.database.transaction((tx) => settleHere(tx, parts, ref, ended));
+    } catch (error) {
+      if (tries >= settleTries) throw error;
+      parts.log.warn({ error, taskId: ref.task_id }, 'cannot settle an attempt yet');
+      await new Promise((resolve) => setTimeout(resolve, settleAgainMs * tries));
+    }
+  }
+}
+
+async function settleHere(
+  tx: Transaction,
+  parts: HereParts,
+  ref: AttemptRef,
+  { evidence, hasEnded }: Ended,
+): Promise<Turn> {
+  const current = await lockCurrent(tx, ref);
+  if (!current || current.attempt.state === 'settled') return done();
+  const { task } = current;
+  // What was done before the stop came stays done; what never ended is no proof.
+  const isStopped = task.state === 'stopping' && evidence.failure !== null && hasEnded;
+  const proven = isStopped ? { ...evidence, stop: endedNow(parts.clock) } : evidence;
+  return done(await settleAttempt(tx, parts, task, proven));
+}
+
+async function take(tx: Transaction, parts: HereParts, ref: AttemptRef): Promise<Turn | Taken> {
   const current = await lockCurrent(tx, ref);
   if (!current || current.attempt.state === 'settled') return done();
   const { task, attempt } = current;
   const now = parts.clock.now();
   const takenMs = (attempt.leaseUntil?.getTime() ?? 0) - now.getTime();
   if (takenMs > 0) return wait(takenMs);
-  if (task.state === 'stopping') return done(await settleAttempt(tx, parts, task, nothingRan(parts.clock)));
+  if (task.state === 'stopping') {
+    const evidence = attempt.leasedAt === null ? nothingRan(parts.clock) : failedEvidence(processGone);
+    return done(await settleAttempt(tx, parts, task, evidence));
+  }
   await changeAttempt(tx, task.id, attempt.number, { lease_until: leaseEnd(parts.clock), leased_at: now });
   if (task.state === 'starting') await beginRunning(tx, task, now);
-  return { task };
+  return { task, takenAt: now.getTime(), dueAt: (attempt.runningAt ?? now).getTime() + task.timeoutMs };
 }
 
 const leaseEnd = (clock: Clock): Date => new Date(clock.now().getTime() + timing.leaseMs);
 
-async function work(
-  parts: HereParts,
-  agent: ServiceAgent,
-  ref: AttemptRef,
-  task: TaskRecord,
-): Promise<{ readonly evidence: Evidence; readonly hasEnded: boolean }> {
+async function work(parts: HereParts, agent: ServiceAgent, ref: AttemptRef, taken: Taken): Promise<Ended> {
+  const { task } = taken;
   const end = new AbortController();
-  const dueAt = parts.clock.now().getTime() + task.timeoutMs;
-  const beating = setInterval(() => {
-    beat(parts, ref, dueAt)
-      .then((goesOn) => {
-        if (goesOn) return;
-        clearInterval(beating);
-        end.abort();
-      })
-      .catch((error: unknown) => parts.log.warn({ error, taskId: task.id }, 'cannot hold an attempt'));
-  }, beatMs);
+  const beating = keepBeating(parts, ref, taken, end);
   try {
+    mustBeTrusted(task);
     const { params } = task.payload as { params?: unknown };
     const { organizationId, action } = task;
     const result = await Promise.race([
       agent.execute({ taskId: task.id, organizationId, action, params }, end.signal),
       givenUp(end.signal),
     ]);
-    return { evidence: evidenceOf(result), hasEnded: true };
+    return { evidence: evidenceOf(result), hasEnded: true, isLost: false };
   } catch (error) {
-    return { evidence: failedEvidence(failureOf(parts, task, error)), hasEnded: !(error instanceof NeverEnded) };
+    const { failure, objects } = failureOf(parts, task, error);
+    const evidence = { ...failedEvidence(failure), ...(objects.length > 0 ? { objects } : {}) };
+    return { evidence, hasEnded: !(error instanceof NeverEnded), isLost: end.signal.reason === lost };
   } finally {
     clearInterval(beating);
   }
+}
+
+const lost = 'the attempt cannot be held any longer';
+
+/** Holds the attempt until it is to end, or cannot be held any longer: then `end` aborts. */
+function keepBeating(
+  parts: HereParts,
+  ref: AttemptRef,
+  { takenAt, dueAt }: Taken,
+  end: AbortController,
+): ReturnType<typeof setInterval> {
+  let heldAt = takenAt;
+  let isBeating = false;
+  const beating = setInterval(() => {
+    const now = parts.clock.now().getTime();
+    if (now - heldAt > silenceMs) end.abort(lost);
+    if (end.signal.aborted) return clearInterval(beating);
+    if (isBeating) return undefined;
+    isBeating = true;
+    beat(parts, ref, dueAt)
+      .then((goesOn) => {
+        if (goesOn) heldAt = now;
+        else end.abort();
+      })
+      .catch((error: unknown) => parts.log.warn({ error, taskId: ref.task_id }, 'cannot hold an attempt'))
+      .finally(() => (isBeating = false));
+  }, beatMs);
+  return beating;
+}
+
+/** Nobody can be asked here, so what changes things outside must have been trusted when it was submitted. */
+function mustBeTrusted({ agent, action, profile }: TaskRecord): void {
+  const known = catalogue[agent]?.find(({ name }) => name === action);
+  const why = known ? profileRefusal(known, profile) : null;
+  if (why !== null) throw new AgentFailure('ContextError', why);
 }
 
 class NeverEnded extends AgentFailure {}
@@ -103,10 +174,8 @@ const beat = (parts: HereParts, ref: AttemptRef, dueAt: number): Promise<boolean
     const current = await lockCurrent(tx, ref);
     if (!current || current.task.state === 'stopping' || current.attempt.state === 'settled') return false;
     await changeAttempt(tx, ref.task_id, ref.attempt, { lease_until: leaseEnd(parts.clock) });
-    const now = parts.clock.now();
-    if (now.getTime() < dueAt) return true;
-    await moveTask(tx, current.task, 'stopping', { reason: 'Timeout' });
-    await changeTask(tx, ref.task_id, { stop_reason: 'Timeout', stop_requested_at: now });
+    if (parts.clock.now().getTime() < dueAt) return true;
+    await askToStop(tx, parts, current.task, 'Timeout', { actor: 'service', requestId: null });
     return false;
   });
 
@@ -118,11 +187,18 @@ const evidenceOf = ({ output, objects }: ServiceResult): Evidence => ({
   objects,
 });
 
-function failureOf(parts: HereParts, task: TaskRecord, error: unknown): NonNullable<Evidence['failure']> {
-  if (error instanceof AgentFailure)
-    return { reason: error.reason, message: error.message, retryable: error.retryable };
+function failureOf(
+  parts: HereParts,
+  task: TaskRecord,
+  error: unknown,
+): { readonly failure: NonNullable<Evidence['failure']>; readonly objects: AgentFailure['objects'] } {
+  if (error instanceof AgentFailure) {
+    const { reason, message, retryable, objects } = error;
+    return { failure: { reason, message, retryable }, objects };
+  }
   parts.log.error({ error, taskId: task.id }, 'an agent of the service broke');
-  return { reason: 'AgentError', message: 'The agent broke while it worked.', retryable: true };
+  const message = 'The agent broke while it worked.';
+  return { failure: { reason: 'AgentError', message, retryable: true }, objects: [] };
 }
 
 const endedNow = (clock: Clock): NonNullable<Evidence['stop']> => ({
@@ -131,6 +207,12 @@ const endedNow = (clock: Clock): NonNullable<Evidence['stop']> => ({
   processes_left: 0,
   tokens_after_stop: 0,
 });
+
+const processGone = {
+  reason: 'StopUnproven',
+  message: 'The process that worked on it is gone, and nobody saw its work end.',
+  retryable: false,
+} as const;
 
 /** A stop of something that never reached anybody needs no more proof than that. */
 export const nothingRan = (clock: Clock): Evidence => ({

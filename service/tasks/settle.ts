@@ -1,4 +1,5 @@
 import type { Evidence } from '../../modules/contract.ts';
+import { serviceAgents } from '../agents/actions.ts';
 import type { Approvals } from '../approvals/approvals.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Gateway } from '../gateway/gateway.ts';
@@ -79,7 +80,8 @@ export async function settleAttempt(
   const next = afterAttempt(task, verdict);
   if (next.kind !== 'end') return tryAgain(tx, parts, task, evidence, verdict, next);
   if (next.isSpent) await insertDeadLetter(tx, clock, task, verdict);
-  return finishTask(tx, parts, task, evidence, verdict, `bridge:${task.workspaceId}`);
+  const actor = serviceAgents.includes(task.agent) ? 'service' : `bridge:${task.workspaceId}`;
+  return finishTask(tx, parts, task, evidence, verdict, actor);
 }
 
 async function tryAgain(
@@ -120,10 +122,20 @@ async function tryAgain(
     ownerId: task.ownerId,
     organizationId: task.organizationId,
     workspaceId: task.workspaceId,
-    data: { attempt: task.attempt, reason: verdict.reason, ...other },
+    data: { attempt: task.attempt, reason: verdict.reason, ...other, ...touchedIn(evidence) },
   });
   return [];
 }
+
+/** What was touched outside, so that it can be told who changed it. */
+const touchedIn = (evidence: Evidence | null): { objects?: string } =>
+  evidence?.objects === undefined
+    ? {}
+    : {
+        objects: evidence.objects
+          .map(({ kind, namespace, name, result }) => `${kind} ${namespace ?? ''}/${name}: ${result}`)
+          .join(', '),
+      };
 
 /** Gives a task its outcome. Also used for tasks that end without an attempt. */
 export async function finishTask(
@@ -168,6 +180,7 @@ export async function finishTask(
       reason: verdict.reason,
       commit: evidence?.commit ?? null,
       cost_micro_usd: usage.cost_micro_usd,
+      ...touchedIn(evidence),
       ...(evidence?.stop
         ? {
             stopped_at: evidence.stop.stopped_at,

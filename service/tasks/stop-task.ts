@@ -3,7 +3,7 @@ import type { TaskState } from '../../modules/contract.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
 import { ServiceError, notFound } from '../platform/errors.ts';
-import { askToStop } from './attempt.ts';
+import { askToStop } from './ask-to-stop.ts';
 import { finishTask, type SettleParts, type Wake } from './settle.ts';
 import { lockTask, readAttempt } from './task-store.ts';
 import { attemptWorkflowId, lookTopic, type TaskRecord } from './task.ts';

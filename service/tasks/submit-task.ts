@@ -10,6 +10,7 @@ import { appendEvent } from './task-events.ts';
 import { insertTask, type NewTask } from './task-store.ts';
 import { branchFor } from './task.ts';
 import { choose, type WorkBounds } from './work-bounds.ts';
+import { checkWorkHere } from './work-here.ts';
 
 export const verifySchema = z.strictObject({
   argv: z.array(z.string().min(1).max(4_096)).min(1).max(100),
@@ -113,6 +114,7 @@ export function checkWork(
 ): Work {
   const known = bounds.registry.action(agent, action);
   const { model, profile } = choose(bounds, given);
+  checkWorkHere(agent, known, given);
   const hints = Object.entries(given.hints ?? {}).flatMap(([key, value]) => (value ? [[key, value] as const] : []));
   return {
     agent,

@@ -117,3 +117,11 @@ export const outputNotReady = (step: string, used: string): ServiceError =>
     'output_not_ready',
     `Step '${step}' uses the output of '${used}' but does not depend on it. Add '${used}' to its depends_on.`,
   );
+
+/** Text that an agent wrote is no parameter: it could be any manifest. */
+export const outputInParams = (step: string): ServiceError =>
+  new ServiceError(
+    'unprocessable',
+    'output_in_params',
+    `Step '${step}' uses the output of a step in its params, where none is filled in. Write the value itself.`,
+  );

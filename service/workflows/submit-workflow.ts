@@ -10,7 +10,7 @@ import type { Transaction } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
 import { checkWork, workFields } from '../tasks/submit-task.ts';
 import { narrow, type WorkBounds } from '../tasks/work-bounds.ts';
-import { ancestors, checkGraph, outputNotReady, outputsUsed } from './graph.ts';
+import { ancestors, checkGraph, outputInParams, outputNotReady, outputsUsed } from './graph.ts';
 import { insertWorkflow, type StepRecord } from './workflow-store.ts';
 import { runWorkflowName, runWorkflowId } from './run-workflow.ts';
 
@@ -77,6 +77,8 @@ export async function checkWorkflow(
     const { prompt, ...params } = step.params;
     const given = { ...step, prompt, payload: step.params, params };
     const work = checkWork(bounds, step.agent, step.task, given);
+    const { params: taken } = bounds.registry.action(step.agent, step.task);
+    if (taken && outputsUsed(JSON.stringify(params)).length > 0) throw outputInParams(step.id);
     const earlier = ancestors(graph, step.id);
     for (const used of outputsUsed(work.prompt)) if (!earlier.has(used)) throw outputNotReady(step.id, used);
     steps.push({ stepId: step.id, position, dependsOn: step.depends_on, work, workspace, canceledAt: null });

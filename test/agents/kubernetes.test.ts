@@ -3,7 +3,8 @@ import { stringify } from 'yaml';
 import { makeKubernetesAgent } from '../../service/agents/kubernetes/kubernetes-agent.ts';
 import type { Cluster, ClusterCall } from '../../service/agents/kubernetes/cluster.ts';
 import { readKubeconfig } from '../../service/agents/kubernetes/kubeconfig.ts';
-import { readManifest, usualKinds } from '../../service/agents/kubernetes/manifest.ts';
+import { usualKinds } from '../../service/agents/kubernetes/kinds.ts';
+import { readManifest } from '../../service/agents/kubernetes/manifest.ts';
 import { AgentFailure } from '../../service/agents/service-agent.ts';
 
 const kinds = Object.keys(usualKinds);
@@ -41,6 +42,8 @@ describe('a kubeconfig', () => {
       token: 'canary-secret',
       certificate: null,
     });
+    // As a file gives it.
+    expect(readKubeconfig(kubeconfig({ user: { token: ' canary-secret\n' } })).token).toBe('canary-secret');
     const user = { 'client-certificate-data': canary, 'client-key-data': canary };
     expect(readKubeconfig(kubeconfig({ user })).certificate?.key.toString()).toBe('canary-secret');
   });
@@ -53,6 +56,7 @@ describe('a kubeconfig', () => {
     ['speaks plain http', { cluster: { server: 'http://canary-secret' } }],
     ['goes through a proxy', { cluster: { 'proxy-url': 'http://canary-secret' } }],
     ['has no user', { user: {} }],
+    ['has a token of two lines', { user: { token: 'canary-secret\r\nX: y' } }],
   ])('is refused where it %s, and none of it is repeated', async (_title, change) => {
     const failure = await failureOf(() => readKubeconfig(kubeconfig(change)));
 
@@ -81,6 +85,7 @@ describe('a manifest', () => {
     ['no object', '---\n', /no object/],
     ['no name', configMap('a', { metadata: {} }), /lacks metadata.name/],
     ['a path as name', configMap('../../secrets/x'), /lacks metadata.name/],
+    ['a path as version', configMap('a', { apiVersion: '../v1' }), /lacks apiVersion/],
     ['no YAML', 'a: [', /not YAML/],
     ['an alias', 'a: &x 1\nb: *x', /alias/],
   ])('with %s is refused', async (_title, text, words) => {
@@ -88,8 +93,8 @@ describe('a manifest', () => {
   });
 });
 
-/** As much of the API as config maps need; `refuse` is what admission says no to. */
-function makeFakeCluster(refuse: (name: string) => boolean = () => false) {
+/** As much of the API as config maps need; `refuse` is what admission says no to, and `theirs` is another manager's. */
+function makeFakeCluster(refuse: (name: string) => boolean = () => false, theirs: readonly string[] = []) {
   const calls: ClusterCall[] = [];
   const stored = new Map<string, { text: string; version: number }>();
   let version = 0;
@@ -102,9 +107,14 @@ function makeFakeCluster(refuse: (name: string) => boolean = () => false) {
       if (path === '/api/v1')
         return answer(200, { resources: [{ name: 'configmaps', kind: 'ConfigMap', namespaced: true }] });
       const known = stored.get(name);
-      const show = { metadata: { name, resourceVersion: String(known?.version ?? 0) } };
+      const managedFields = [{ manager: theirs.includes(name) ? 'argocd' : 'outrigger', operation: 'Apply' }];
+      const annotations = { 'kubectl.kubernetes.io/last-applied-configuration': 'canary-secret', team: 'a' };
+      const resourceVersion = String(known?.version ?? 0);
+      const show = { metadata: { name, uid: `uid-of-${name}`, resourceVersion, managedFields, annotations } };
+      if (method === 'GET' && theirs.includes(name)) return answer(200, show);
       if (method === 'GET') return known ? answer(200, show) : answer(404, { message: 'not found' });
       if (method === 'DELETE') return stored.delete(name) ? answer(200, {}) : answer(404, {});
+      if (theirs.includes(name)) return answer(409, { message: 'conflict with "argocd": .data.a' });
       if (refuse(name)) return answer(403, { message: `admission says no to ${name}` });
       const text = JSON.stringify(body);
       if (!path.includes('dryRun=All') && known?.text !== text) stored.set(name, { text, version: (version += 1) });
@@ -165,6 +175,42 @@ describe('the kubernetes agent', () => {
     expect(failure).toMatchObject({ reason: 'ContextError', retryable: false });
     expect(failure.message).toContain('admission says no to two');
     expect([...stored]).toEqual([]);
+  });
+
+  it('takes nothing over from another manager, names it, and deletes only what it applied, and only that object', async () => {
+    const { cluster, calls } = makeFakeCluster(undefined, ['theirs']);
+    const apply = execute(cluster, 'apply_manifest', { manifest: configMap('theirs') });
+    expect((await failureOf(() => apply)).message).toMatch(/managed by somebody else: conflict with "argocd"/);
+    expect(calls.find(({ method }) => method === 'PATCH')?.path).not.toContain('force');
+
+    const remove = execute(cluster, 'delete', { kind: 'ConfigMap', name: 'theirs' });
+    expect((await failureOf(() => remove)).message).toMatch(/was not applied by this agent/);
+    expect(calls.some(({ method }) => method === 'DELETE')).toBe(false);
+
+    await execute(cluster, 'apply_manifest', { manifest });
+    await execute(cluster, 'delete', { kind: 'ConfigMap', name: 'one' });
+    expect(calls.at(-1)).toMatchObject({ method: 'DELETE', body: { preconditions: { uid: 'uid-of-one' } } });
+  });
+
+  it('says what it had applied when the cluster failed in between', async () => {
+    const fake = makeFakeCluster();
+    const call: Cluster['call'] = (one, signal) =>
+      one.method === 'PATCH' && one.path.includes('/two?') && !one.path.includes('dryRun=All')
+        ? Promise.reject(new AgentFailure('UpstreamError', 'The cluster answered 503.', true))
+        : fake.cluster.call(one, signal);
+    const failure = await failureOf(() => execute({ call }, 'apply_manifest', { manifest }));
+
+    expect(failure).toMatchObject({ reason: 'UpstreamError', retryable: true });
+    expect(failure.objects).toMatchObject([{ name: 'one', result: 'created' }]);
+  });
+
+  it('shows an object without what others keep in its annotations', async () => {
+    const { cluster } = makeFakeCluster();
+    await execute(cluster, 'apply_manifest', { manifest });
+    const { output } = await execute(cluster, 'get', { kind: 'ConfigMap', name: 'one' });
+
+    expect(output).not.toContain('canary');
+    expect(JSON.parse(output)).toMatchObject({ metadata: { name: 'one', annotations: { team: 'a' } } });
   });
 
   it.each([

@@ -140,6 +140,35 @@ describe('bad input gets a clear problem and stores nothing', () => {
       'params_invalid',
       'params.manifest',
     ],
+    [
+      'a step that changes a cluster with a profile that asks, because nobody would be asked',
+      workflowsPath,
+      { name: 'x', ...context, steps: [{ id: 'a', agent: 'kubernetes', task: 'apply_manifest', profile: 'ask' }] },
+      422,
+      'profile_not_enough',
+      'trusted',
+    ],
+    [
+      'a step whose params are to come from another step',
+      workflowsPath,
+      {
+        name: 'x',
+        ...context,
+        steps: [
+          { id: 'a', agent: 'opencode', task: 'generate_code' },
+          {
+            id: 'b',
+            agent: 'kubernetes',
+            task: 'apply_manifest',
+            depends_on: ['a'],
+            params: { manifest: '{{ steps.a.output }}' },
+          },
+        ],
+      },
+      422,
+      'output_in_params',
+      "'b'",
+    ],
     ['a workflow without steps', workflowsPath, { name: 'x', steps: [] }, 400, 'invalid_request', 'step'],
     [
       'a workflow with a cycle',

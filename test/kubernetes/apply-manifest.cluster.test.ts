@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { stringify } from 'yaml';
 import { eventually } from '../support/clock.ts';
+import { finished } from '../support/coder/simulated-coder.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
 /** `scripts/test-kubernetes.sh` gives a cluster. */
@@ -19,7 +20,14 @@ withCluster('apply_manifest on a real cluster (part of S-07 and S-09)', () => {
   let outrigger: TestService;
   beforeAll(async () => {
     await kubectl(['create', 'namespace', namespace]);
-    outrigger = await startTestService({ OUTRIGGER_KUBERNETES_NAMESPACES: namespace });
+    outrigger = await startTestService({
+      OUTRIGGER_KUBERNETES_NAMESPACES: namespace,
+      OUTRIGGER_MAX_PROFILE: 'trusted',
+    });
+    outrigger.coder.buildWorkspace(outrigger.workspace.id, 'start', {
+      versionId: outrigger.coder.addVersion('docker', { max_profile: 'trusted' }),
+      timing: finished,
+    });
     const { admin } = outrigger.people;
     await outrigger.call(admin, 'PUT', '/api/v2/agents/secrets/lab', {
       config: await kubectl(['config', 'view', '--raw', '--flatten', '--minify']),
@@ -39,7 +47,10 @@ withCluster('apply_manifest on a real cluster (part of S-07 and S-09)', () => {
 
   const run = async (action: string, params: unknown) => {
     const { ada } = outrigger.people;
-    const { body } = await outrigger.call(ada, 'POST', '/api/v2/agents/execute', { payload: { action, params } });
+    const { body } = await outrigger.call(ada, 'POST', '/api/v2/agents/execute', {
+      payload: { action, params },
+      profile: 'trusted',
+    });
     return eventually(
       `${action} to end`,
       async () => {
@@ -70,6 +81,16 @@ withCluster('apply_manifest on a real cluster (part of S-07 and S-09)', () => {
     });
     expect(broken).toMatchObject({ outcome: 'failed', reason: 'ContextError' });
     expect(await inNamespace('get', 'configmap', '-o', 'name')).not.toContain('three');
+
+    await inNamespace('create', 'configmap', 'theirs', '--from-literal=by=kubectl');
+    expect(await run('apply_manifest', { manifest: configMap('theirs') })).toMatchObject({
+      reason: 'ContextError',
+      message: expect.stringMatching(/managed by somebody else.*kubectl-create/),
+    });
+    expect(await run('delete', { kind: 'ConfigMap', name: 'theirs', namespace })).toMatchObject({
+      reason: 'ContextError',
+    });
+    expect(await inNamespace('get', 'configmap', 'theirs', '-o', 'jsonpath={.data.by}')).toBe('kubectl');
 
     const got = await run('get', { kind: 'ConfigMap', name: 'one', namespace });
     expect(JSON.parse(got.evidence.last_message.text)).toMatchObject({ data: { by: 'outrigger' } });

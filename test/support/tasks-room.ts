@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { Lease } from '../../modules/contract.ts';
+import type { Lease, Profile } from '../../modules/contract.ts';
 import { makeRegistry } from '../../service/agents/registry.ts';
 import type { ServiceAgent } from '../../service/agents/service-agent.ts';
 import { pendingOfTask } from '../../service/approvals/approval-store.ts';
@@ -56,7 +56,7 @@ export interface TasksRoom {
 }
 
 export async function makeTasksRoom(
-  options: { perWorkspace?: number; serviceAgents?: readonly ServiceAgent[] } = {},
+  options: { perWorkspace?: number; serviceAgents?: readonly ServiceAgent[]; maxProfile?: Profile } = {},
 ): Promise<TasksRoom> {
   const data = await createTestDatabase();
   const { database } = data;
@@ -157,8 +157,8 @@ export async function makeTasksRoom(
     registry: makeRegistry(),
     defaultModel: 'scripted/test',
     allowedModels: null,
-    maxProfile: 'ask',
-  } as const;
+    maxProfile: options.maxProfile ?? 'ask',
+  };
   const workspaceOf = (id: string): CoderWorkspace => ({
     id,
     name: 'ws',

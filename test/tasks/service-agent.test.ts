@@ -11,15 +11,22 @@ const applied = (result: 'created' | 'unchanged' | 'read'): ServiceResult => ({
 const task = {
   type: 'kubernetes',
   payload: { action: 'apply_manifest', params: { manifest: 'kind: ConfigMap' } },
+  profile: 'trusted',
   retry: { max: 2, backoff_seconds: 0 },
 };
 
 let room: TasksRoom;
 afterEach(() => room.close());
 
-async function roomWith(execute: ServiceAgent['execute']) {
-  room = await makeTasksRoom({ serviceAgents: [{ name: 'kubernetes', execute }] });
-  const id = await room.submit(task);
+const auditOf = async (action: string) =>
+  (await room.data.database.pool.query('select actor, data from audit_event where action = $1', [action])).rows as {
+    readonly actor: string;
+    readonly data: Readonly<Record<string, unknown>>;
+  }[];
+
+async function roomWith(execute: ServiceAgent['execute'], change = {}) {
+  room = await makeTasksRoom({ serviceAgents: [{ name: 'kubernetes', execute }], maxProfile: 'trusted' });
+  const id = await room.submit({ ...task, ...change });
   await room.admission.admitNow();
   return id;
 }
@@ -91,14 +98,16 @@ describe('an agent of the service', () => {
     expect((await room.data.database.pool.query('select 1 from bridge_frame')).rowCount).toBe(0);
   });
 
-  it('runs out of time', async () => {
-    const id = await roomWith(endless);
+  it('runs out of time, and the audit says who asked it to stop and who settled it', async () => {
+    const id = await roomWith(endless, { timeout_seconds: 20 });
     const turn = room.turn(id, 1);
     await isRunning(id);
-    room.clock.advance(7_200_000);
+    room.clock.advance(21_000);
 
     expect(await turn).toMatchObject({ done: true });
     expect(await room.task(id)).toMatchObject({ outcome: 'timed_out', reason: 'Timeout' });
+    expect(await auditOf('task.stop_requested')).toMatchObject([{ actor: 'service', data: { reason: 'Timeout' } }]);
+    expect(await auditOf('task.finished')).toMatchObject([{ actor: 'service' }]);
   });
 
   it('is never at work twice, and does the work again when the process that did it is gone', async () => {
@@ -116,7 +125,105 @@ describe('an agent of the service', () => {
     expect(await room.turn(id, 1)).toMatchObject({ done: true });
     expect(begun).toBe(2);
     // The first process wakes up late, and has nothing more to say.
-    expect(await first).toEqual({ done: true, wakes: [] });
+    expect(await first).toMatchObject({ done: false });
+    expect(await room.turn(id, 1)).toEqual({ done: true, wakes: [] });
     expect(await room.task(id)).toMatchObject({ outcome: 'succeeded', attempt: 1 });
+  });
+
+  /** As if the process could not reach the database: its attempt is still its own, but not for long. */
+  async function silenced(id: string) {
+    const turn = room.turn(id, 1);
+    await isRunning(id);
+    room.clock.advance(31_000);
+    expect(await turn).toMatchObject({ done: false });
+  }
+
+  it('ends by itself before its lease does when it cannot hold it, and its time goes on counting', async () => {
+    let begun = 0;
+    const id = await roomWith((work, signal) => ((begun += 1), endless(work, signal)), { timeout_seconds: 60 });
+    await silenced(id);
+    expect(await room.turn(id, 1)).toMatchObject({ done: false });
+    expect([begun, (await room.task(id)).state]).toEqual([1, 'running']);
+
+    room.clock.advance(30_000);
+    expect(await room.turn(id, 1)).toMatchObject({ done: true });
+    expect(begun).toBe(2);
+    expect(await room.task(id)).toMatchObject({ outcome: 'timed_out' });
+  });
+
+  it('is not said to have stopped where nobody saw its work end', async () => {
+    const id = await roomWith(endless);
+    await silenced(id);
+    await stopTask(room.stopParts, id, room.bridge.ownerId, 'request');
+    room.clock.advance(15_000);
+
+    expect(await room.turn(id, 1)).toMatchObject({ done: true });
+    expect(await room.task(id)).toMatchObject({ outcome: 'failed', reason: 'StopUnproven' });
+  });
+
+  it('keeps its result while the database is away, instead of doing the work again', async () => {
+    let begun = 0;
+    const id = await roomWith(() => ((begun += 1), Promise.resolve(applied('created'))));
+    await room.data.database.pool.query(`
+      create sequence times_away;
+      create function be_away() returns trigger language plpgsql as $$
+        begin
+          if new.state = 'settled' and nextval('times_away') <= 2 then raise exception 'away'; end if;
+          return new;
+        end $$;
+      create trigger be_away before update on attempt for each row execute function be_away()`);
+
+    expect(await room.turn(id, 1)).toMatchObject({ done: true });
+    expect(begun).toBe(1);
+    expect(await room.task(id)).toMatchObject({ outcome: 'succeeded' });
+  });
+
+  it('that fails half-way leaves what it did in the evidence and in the audit', async () => {
+    const { objects } = applied('created');
+    const id = await roomWith(() => Promise.reject(new AgentFailure('ContextError', 'Refused.', false, objects)));
+    await room.turn(id, 1);
+
+    expect(await room.task(id)).toMatchObject({ outcome: 'failed', evidence: { objects } });
+    expect(await auditOf('task.finished')).toMatchObject([
+      { actor: 'service', data: { objects: 'ConfigMap team/x: created' } },
+    ]);
+  });
+});
+
+describe('work that changes things outside the workspace', () => {
+  const rejected = (change: object) => room.submit({ ...task, ...change }).catch((error: unknown) => error);
+
+  it('is refused with a profile that asks, and with a verify command', async () => {
+    await roomWith(() => Promise.resolve(applied('created')));
+
+    for (const profile of ['ask', 'read-only'])
+      expect(await rejected({ profile })).toMatchObject({ kind: 'unprocessable', code: 'profile_not_enough' });
+    expect(await rejected({ verify: { argv: ['true'] } })).toMatchObject({ code: 'verify_not_here' });
+  });
+
+  it('does not begin where nobody named a profile, and says which it needs', async () => {
+    let begun = 0;
+    const id = await roomWith(() => ((begun += 1), Promise.resolve(applied('created'))), { profile: undefined });
+    await room.turn(id, 1);
+
+    expect(begun).toBe(0);
+    const { message, ...rest } = await room.task(id);
+    expect(rest).toMatchObject({ outcome: 'failed', reason: 'ContextError', profile: 'ask' });
+    expect(message).toMatch(/profile 'trusted'/);
+  });
+
+  it('leaves work that only reads to every profile', async () => {
+    const read = { action: 'get', params: { kind: 'ConfigMap', name: 'x' } };
+    const id = await roomWith(() => Promise.resolve(applied('read')), { payload: read, profile: 'read-only' });
+    await room.turn(id, 1);
+
+    expect(await room.task(id)).toMatchObject({ outcome: 'succeeded' });
+  });
+
+  it.each(['Job', 'ConfigMap', 'Secret'])('cannot wait for a rollout of a %s', async (kind) => {
+    await roomWith(() => Promise.resolve(applied('read')));
+    const payload = { action: 'rollout_status', params: { kind, name: 'x' } };
+
+    expect(await rejected({ payload })).toMatchObject({ code: 'params_invalid' });
   });
 });

@@ -23,6 +23,7 @@ export interface ClusterAnswer {
 /** With these words the API server answers 500 to a patch that does not fit the schema: the manifest is at fault. */
 const wrongPatch = 'failed to create typed patch object';
 
+const applyPatch = 'application/apply-patch+yaml';
 const mostBytes = 4 * 1024 * 1024;
 const answerMs = 30_000;
 
@@ -60,7 +61,7 @@ function send(
         headers: {
           Accept: 'application/json',
           ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
-          ...(body === undefined ? {} : { 'Content-Type': 'application/apply-patch+yaml' }),
+          ...(body === undefined ? {} : { 'Content-Type': method === 'PATCH' ? applyPatch : 'application/json' }),
         },
       },
       (response) => {

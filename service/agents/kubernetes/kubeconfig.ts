@@ -37,7 +37,12 @@ const kubeconfig = z.looseObject({
     z.looseObject({
       name,
       user: z.strictObject({
-        token: z.string().min(1).optional(),
+        // It becomes a header: a line break of the file it came from would break that.
+        token: z
+          .string()
+          .trim()
+          .regex(/^[\x21-\x7e]+$/)
+          .optional(),
         'client-certificate-data': base64.optional(),
         'client-key-data': base64.optional(),
       }),

@@ -3,17 +3,19 @@ import type { Action } from '../action.ts';
 import { AgentFailure, type ServiceAgent, type ServiceResult, type TouchedObject } from '../service-agent.ts';
 import type { Cluster } from './cluster.ts';
 import { readKubeconfig, type ClusterAccess } from './kubeconfig.ts';
+import { versionOf } from './kinds.ts';
 import {
   apiVersionText,
   kindText,
   mustBeAllowed,
   nameText,
   readManifest,
-  usualKinds,
   type KubernetesBounds,
   type KubernetesObject,
 } from './manifest.ts';
 import { makeObjects, type Objects } from './objects.ts';
+import { isRolledOut, rolloutKinds } from './rollout.ts';
+import { shownOf } from './shown.ts';
 
 const manifestParams = z.strictObject({
   manifest: z
@@ -29,6 +31,8 @@ const objectParams = z.strictObject({
   api_version: apiVersionText.optional(),
 });
 
+const rolloutParams = objectParams.extend({ kind: z.enum(rolloutKinds) });
+
 /** What the agent can be asked for: a closed list. */
 export const kubernetesActions: readonly Action[] = [
   {
@@ -36,15 +40,22 @@ export const kubernetesActions: readonly Action[] = [
     summary: 'Applies a manifest: the cluster checks all of it first, then takes it.',
     prompt: 'Apply the manifest to the cluster.',
     params: manifestParams,
+    changes: true,
   },
   { name: 'get', summary: 'Reads an object.', prompt: 'Read the object.', params: objectParams },
   {
     name: 'rollout_status',
     summary: 'Waits until a workload runs as it should.',
     prompt: 'Wait until the workload is rolled out.',
-    params: objectParams,
+    params: rolloutParams,
   },
-  { name: 'delete', summary: 'Deletes an object.', prompt: 'Delete the object.', params: objectParams },
+  {
+    name: 'delete',
+    summary: 'Deletes an object that this agent applied.',
+    prompt: 'Delete the object.',
+    params: objectParams,
+    changes: true,
+  },
 ];
 
 export interface KubernetesParts {
@@ -84,7 +95,7 @@ function run(action: string, params: unknown, act: Act): Promise<ServiceResult> 
     case 'get':
       return get(objectOf(params, act), act);
     case 'rollout_status':
-      return rollout(objectOf(params, act), act);
+      return rollout(objectOf(rolloutParams.parse(params), act), act);
     case 'delete':
       return remove(objectOf(params, act), act);
     default:
@@ -98,17 +109,24 @@ async function applyManifest(params: z.output<typeof manifestParams>, act: Act):
   const objects = readManifest(params.manifest, params.namespace ?? act.namespace, act.bounds);
   for (const object of objects) await act.objects.check(object);
   const touched: TouchedObject[] = [];
-  for (const object of objects) touched.push(await act.objects.apply(object));
+  for (const object of objects) {
+    try {
+      touched.push(await act.objects.apply(object));
+    } catch (error) {
+      throw error instanceof AgentFailure ? error.after(touched) : error;
+    }
+  }
   return { output: linesOf(touched), objects: touched };
 }
 
 function objectOf(params: unknown, { namespace, bounds }: Act): KubernetesObject {
   const given = objectParams.parse(params);
-  const apiVersion = given.api_version ?? usualKinds[given.kind];
+  const apiVersion = given.api_version ?? versionOf(given.kind);
   if (apiVersion === undefined) throw new AgentFailure('ContextError', `Give api_version for ${given.kind}.`);
   const metadata = { name: given.name, namespace: given.namespace ?? namespace };
-  mustBeAllowed({ kind: given.kind, metadata }, bounds);
-  return { apiVersion, kind: given.kind, metadata };
+  const object = { apiVersion, kind: given.kind, metadata };
+  mustBeAllowed(object, bounds);
+  return object;
 }
 
 async function mustBeThere(object: KubernetesObject, { objects }: Act): Promise<Readonly<Record<string, unknown>>> {
@@ -119,28 +137,14 @@ async function mustBeThere(object: KubernetesObject, { objects }: Act): Promise<
 }
 
 async function get(object: KubernetesObject, act: Act): Promise<ServiceResult> {
-  const { metadata, ...rest } = await mustBeThere(object, act);
-  const { managedFields: _theirs, ...shown } = metadata as Record<string, unknown>;
-  return { output: JSON.stringify({ metadata: shown, ...rest }, null, 2), objects: [touchedOf(object, 'read')] };
+  const shown = shownOf(await mustBeThere(object, act));
+  return { output: JSON.stringify(shown, null, 2), objects: [touchedOf(object, 'read')] };
 }
 
 async function rollout(object: KubernetesObject, act: Act): Promise<ServiceResult> {
-  while (!isRolledOut(await mustBeThere(object, act))) await pause(act.lookEveryMs, act.signal);
+  while (!isRolledOut(object.kind, await mustBeThere(object, act))) await pause(act.lookEveryMs, act.signal);
   const { name } = object.metadata;
   return { output: `${object.kind} ${name} is rolled out.`, objects: [touchedOf(object, 'read')] };
-}
-
-/** Source: `kubectl rollout status` */
-function isRolledOut(body: Readonly<Record<string, unknown>>): boolean {
-  const { generation } = body['metadata'] as { generation?: number };
-  const { replicas: wanted = 1 } = (body['spec'] ?? {}) as { replicas?: number };
-  const status = (body['status'] ?? {}) as Record<string, number | undefined>;
-  return (
-    (status['observedGeneration'] ?? 0) >= (generation ?? 0) &&
-    (status['updatedReplicas'] ?? 0) >= wanted &&
-    (status['availableReplicas'] ?? 0) >= wanted &&
-    (status['replicas'] ?? 0) <= wanted
-  );
 }
 
 async function remove(object: KubernetesObject, { objects }: Act): Promise<ServiceResult> {

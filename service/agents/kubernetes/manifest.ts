@@ -1,6 +1,9 @@
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { AgentFailure } from '../service-agent.ts';
+import { isListed, listedAs } from './kinds.ts';
+import { mustBePowerless } from './powers.ts';
+import { misreadIn } from './yaml-values.ts';
 
 /** One object of a manifest, with its namespace filled in. */
 export interface KubernetesObject {
@@ -12,29 +15,21 @@ export interface KubernetesObject {
 /** What an admin lets the agent touch. */
 export interface KubernetesBounds {
   readonly namespaces: readonly string[];
+  /** `Kind` for the group that everybody knows it by, else `group/Kind`. */
   readonly kinds: readonly string[];
 }
 
-/**
- * Kinds that are allowed where an admin says nothing, with the version that is asked for where none is named. None
- * gives rights, holds credentials or reaches beyond its namespace.
- */
-export const usualKinds: Readonly<Record<string, string>> = {
-  ConfigMap: 'v1',
-  Service: 'v1',
-  PersistentVolumeClaim: 'v1',
-  Deployment: 'apps/v1',
-  StatefulSet: 'apps/v1',
-  Job: 'batch/v1',
-  CronJob: 'batch/v1',
-  Ingress: 'networking.k8s.io/v1',
-  HorizontalPodAutoscaler: 'autoscaling/v2',
-  PodDisruptionBudget: 'policy/v1',
-};
-
 const mostObjects = 100;
-const label = z.string().regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/);
-export const apiVersionText = z.string().regex(/^([a-z0-9.-]+\/)?v[a-z0-9]+$/);
+const label = z
+  .string()
+  .regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/)
+  .refine((text) => !text.includes('..'), 'must not hold ..');
+/** It becomes a path on the cluster, so no part of it may lead anywhere else. */
+export const apiVersionText = z
+  .string()
+  .max(300)
+  .regex(/^([a-z0-9][-a-z0-9.]*\/)?v[a-z0-9]+$/)
+  .refine((text) => !text.includes('..'), 'must not hold ..');
 export const kindText = z.string().regex(/^[A-Z][A-Za-z0-9]{0,99}$/);
 export const nameText = label;
 
@@ -50,6 +45,8 @@ export function readManifest(text: string, namespace: string, bounds: Kubernetes
   const values = ('empty' in documents ? [] : documents).map((document, index) => {
     const [fault] = document.errors;
     if (fault) throw refused(`document ${index + 1} is not YAML (${fault.code})`);
+    const misread = misreadIn(document);
+    if (misread !== null) throw refused(`document ${index + 1} ${misread}`);
     return toValue(() => document.toJS({ maxAliasCount: 0 }), index);
   });
   const objects = values
@@ -61,6 +58,7 @@ export function readManifest(text: string, namespace: string, bounds: Kubernetes
       const { metadata } = result.data;
       const placed = { ...result.data, metadata: { ...metadata, namespace: metadata.namespace ?? namespace } };
       mustBeAllowed(placed, bounds);
+      mustBePowerless(placed);
       return placed;
     });
   if (objects.length === 0) throw refused('there is no object in it');
@@ -77,12 +75,10 @@ function toValue(read: () => unknown, index: number): unknown {
   }
 }
 
-/** Throws `AgentFailure` where kind or namespace is not on the admin's list. */
-export function mustBeAllowed(
-  { kind, metadata }: Pick<KubernetesObject, 'kind' | 'metadata'>,
-  { kinds, namespaces }: KubernetesBounds,
-): void {
-  if (!kinds.includes(kind)) throw notAllowed('kind', kind, kinds);
+/** Throws `AgentFailure` where kind, with its API group, or namespace is not on the admin's list. */
+export function mustBeAllowed(object: KubernetesObject, { kinds, namespaces }: KubernetesBounds): void {
+  const { metadata } = object;
+  if (!isListed(object, kinds)) throw notAllowed('kind', listedAs(object), kinds);
   if (!namespaces.includes(metadata.namespace)) throw notAllowed('namespace', metadata.namespace, namespaces);
 }
 

@@ -8,6 +8,7 @@ export interface Objects {
   /** Asks the cluster whether it would take the object; nothing changes. */
   check(object: KubernetesObject): Promise<void>;
   apply(object: KubernetesObject): Promise<TouchedObject>;
+  /** Of what this agent applied only. */
   delete(object: KubernetesObject): Promise<TouchedObject>;
 }
 
@@ -28,7 +29,7 @@ export function makeObjects(cluster: Cluster, signal: AbortSignal): Objects {
     return (await folderOf(object)).replace('{namespace}', encodeURIComponent(namespace)) + encodeURIComponent(name);
   }
   async function patch(object: KubernetesObject, isDry: boolean): Promise<ClusterAnswer> {
-    const query = `?fieldManager=${fieldManager}&force=true&fieldValidation=Strict${isDry ? '&dryRun=All' : ''}`;
+    const query = `?fieldManager=${fieldManager}&fieldValidation=Strict${isDry ? '&dryRun=All' : ''}`;
     const call = { method: 'PATCH' as const, path: (await pathOf(object)) + query, body: object };
     return accepted(object, await cluster.call(call, signal));
   }
@@ -54,8 +55,11 @@ export function makeObjects(cluster: Cluster, signal: AbortSignal): Objects {
       return touched(object, versionOf(before) === versionOf(body) ? 'unchanged' : 'changed');
     },
     async delete(object) {
+      const before = await objects.read(object);
+      if (before === null) return touched(object, 'unchanged');
+      if (!isOurs(before)) throw notOurs(object);
       const path = `${await pathOf(object)}?propagationPolicy=Background`;
-      const answer = await cluster.call({ method: 'DELETE', path }, signal);
+      const answer = await cluster.call({ method: 'DELETE', path, body: onlyThis(before) }, signal);
       if (answer.status === 404) return touched(object, 'unchanged');
       accepted(object, answer);
       return touched(object, 'deleted');
@@ -64,8 +68,23 @@ export function makeObjects(cluster: Cluster, signal: AbortSignal): Objects {
   return objects;
 }
 
-const versionOf = (body: Readonly<Record<string, unknown>>): unknown =>
-  (body['metadata'] as { resourceVersion?: unknown } | undefined)?.resourceVersion;
+const metadataOf = (body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
+  (body['metadata'] ?? {}) as Readonly<Record<string, unknown>>;
+
+/** Whether the agent applied it, or a part of it. */
+const isOurs = (body: Readonly<Record<string, unknown>>): boolean =>
+  ((metadataOf(body)['managedFields'] ?? []) as readonly { manager?: string; operation?: string }[]).some(
+    ({ manager, operation }) => manager === fieldManager && operation === 'Apply',
+  );
+
+/** Another object may have taken the name meanwhile. */
+const onlyThis = (body: Readonly<Record<string, unknown>>): unknown => ({
+  apiVersion: 'v1',
+  kind: 'DeleteOptions',
+  preconditions: { uid: metadataOf(body)['uid'] },
+});
+
+const versionOf = (body: Readonly<Record<string, unknown>>): unknown => metadataOf(body)['resourceVersion'];
 
 async function discover(cluster: Cluster, apiVersion: string, kind: string, signal: AbortSignal): Promise<string> {
   const base = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
@@ -80,12 +99,26 @@ async function discover(cluster: Cluster, apiVersion: string, kind: string, sign
 }
 
 function accepted({ kind, metadata }: KubernetesObject, answer: ClusterAnswer): ClusterAnswer {
+  if (answer.status === 409) throw conflict(`${kind} ${metadata.name}`, messageOf(answer.body));
   if (answer.status >= 400) throw refused(`${kind} ${metadata.name}`, answer.status, answer.body);
   return answer;
 }
 
 const refused = (what: string, status: number, body: Readonly<Record<string, unknown>>): AgentFailure =>
+  new AgentFailure('ContextError', `The cluster refused ${what} (${status}): ${messageOf(body)}`);
+
+/** The cluster's own words name the other manager and its fields. */
+const conflict = (what: string, words: string): AgentFailure =>
   new AgentFailure(
     'ContextError',
-    `The cluster refused ${what} (${status}): ${typeof body['message'] === 'string' ? body['message'].slice(0, 500) : 'it did not say why'}`,
+    `${what} is also managed by somebody else: ${words}. Leave those fields to them, or have them give them up.`,
   );
+
+const notOurs = ({ kind, metadata }: KubernetesObject): AgentFailure =>
+  new AgentFailure(
+    'ContextError',
+    `${kind} ${metadata.name} was not applied by this agent, so it is not deleted. Have whoever made it delete it.`,
+  );
+
+const messageOf = (body: Readonly<Record<string, unknown>>): string =>
+  typeof body['message'] === 'string' ? body['message'].slice(0, 500) : 'it did not say why';
