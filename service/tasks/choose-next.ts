@@ -1,4 +1,5 @@
 import { sql, type RawBuilder } from 'kysely';
+import { serviceAgents } from '../agents/actions.ts';
 
 export interface Admitted {
   readonly id: string;
@@ -9,7 +10,7 @@ export interface Admitted {
 }
 
 export interface ChooseOptions {
-  /** Attempts that may hold a place in one workspace at once. */
+  /** Attempts that may hold a place in one workspace at once; for agents of the service as many again. */
   readonly perWorkspace: number;
   /** Most workspaces served in one statement. */
   readonly batchSize: number;
@@ -27,6 +28,9 @@ const isFor = (table: string): RawBuilder<unknown> => {
 const isOpen = sql`not exists (
   select from limit_now as one
    where ${isFor('task')} and (one.places <= 0 or (one.starts <= 0 and task.attempt = 0)))`;
+
+/** Whether an agent of the service does a row's work: that takes none of the places that the workspace itself has. */
+const isHere = sql`agent = any(${[...serviceAgents]}::text[])`;
 
 /**
  * Moves to `starting` what may start now, and writes on all others why they wait.
@@ -55,17 +59,17 @@ export const chooseNext = ({ perWorkspace, batchSize, now }: ChooseOptions): Raw
                                   else task.workspace_id::text = one.target end) as starts
       from work_limit as one
   ), open_place as (
-    select waiting.workspace_id, ${perWorkspace}::bigint - coalesce(busy.places, 0) as free
+    select waiting.workspace_id, waiting.is_here, ${perWorkspace}::bigint - coalesce(busy.places, 0) as free
       from (
-        select distinct workspace_id from task
+        select distinct workspace_id, ${isHere} as is_here from task
          where state = 'queued' and run_at <= ${now} and ${isOpen}
       ) as waiting
       left join (
-        select workspace_id, count(*) as places
+        select workspace_id, ${isHere} as is_here, count(*) as places
           from task
          where state in ('starting', 'running', 'waiting', 'stopping')
-         group by workspace_id
-      ) as busy using (workspace_id)
+         group by workspace_id, is_here
+      ) as busy using (workspace_id, is_here)
      where coalesce(busy.places, 0) < ${perWorkspace}
      limit ${batchSize}
   ), candidate as (
@@ -75,8 +79,8 @@ export const chooseNext = ({ perWorkspace, batchSize, now }: ChooseOptions): Raw
         select id, organization_id, workspace_id, agent, (attempt = 0)::int as is_first, submitted_at,
                priority + extract(epoch from ${now}::timestamptz - submitted_at) / 60 as aged
           from task
-         where workspace_id = open_place.workspace_id and state = 'queued' and run_at <= ${now}
-           and ${isOpen}
+         where workspace_id = open_place.workspace_id and ${isHere} = open_place.is_here
+           and state = 'queued' and run_at <= ${now} and ${isOpen}
          order by aged desc, submitted_at, id
          limit open_place.free
            for update skip locked

@@ -190,6 +190,18 @@ describe('an agent of the service', () => {
   });
 });
 
+describe('places of a workspace', () => {
+  it('are not taken by work in the service, which has as many of its own', async () => {
+    room = await makeTasksRoom({ maxProfile: 'trusted' });
+    const own = await room.submit();
+    const here = [await room.submit(task), await room.submit(task)];
+    await room.admission.admitNow();
+
+    const states = await Promise.all([own, ...here].map(async (id) => (await room.task(id)).state));
+    expect(states).toEqual(['starting', 'starting', 'queued']);
+  });
+});
+
 describe('work that changes things outside the workspace', () => {
   const rejected = (change: object) => room.submit({ ...task, ...change }).catch((error: unknown) => error);
 
