@@ -95,6 +95,8 @@ function serveCgi(root: string, user: string, request: IncomingMessage, response
     },
   });
   request.pipe(backend.stdin).on('error', () => undefined);
+  // A push that is cut would leave it waiting for the rest.
+  response.once('close', () => backend.kill());
   let head = Buffer.alloc(0);
   backend.stdout.on('data', (piece: Buffer) => {
     if (response.headersSent) return void response.write(piece);
