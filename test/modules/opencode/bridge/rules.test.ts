@@ -447,7 +447,14 @@ describe('asks', () => {
       ask_id: 'per_1',
       kind: 'permission',
       title: 'bash: ls',
-      detail: { permission: 'bash', patterns: ['ls'], session_id: 'ses_1', call_id: 'c', command: 'ls' },
+      detail: {
+        permission: 'bash',
+        patterns: ['ls'],
+        session_id: 'ses_1',
+        call_id: 'c',
+        command: 'ls',
+        nested: { sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
+      },
     });
     expect(applied).toEqual([true, false, true, false]);
     expect(replies).toEqual([
