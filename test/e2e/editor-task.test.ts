@@ -86,7 +86,7 @@ describe('a person in the loop', () => {
       patienceMs,
     );
     const listed = await outrigger('approval', 'list');
-    const [, id = ''] = /^([0-9a-f-]{36}) {2}permission: .*\n {4}cp plan\.txt done\.txt$/m.exec(listed) ?? [];
+    const [, id = ''] = /^([0-9a-f-]{36}) {2}permission: .*\n {4}command: cp plan\.txt done\.txt$/m.exec(listed) ?? [];
     const during = await opened();
     const seen = readFileSync(join(during, 'plan.txt'), 'utf8');
     const wasDone = existsSync(join(during, 'done.txt'));

@@ -134,8 +134,9 @@ withService('kubernetes-service with its own Postgres on a cluster (part of S-16
   }, 120_000);
   afterAll(async () => {
     await cluster.remove();
-    const left = (await kubectl(['get', 'pv', '-o', 'jsonpath={.items[*].spec.claimRef.namespace}'])).split(' ');
-    expect(left).not.toContain(namespace);
+    // A volume goes a moment after the claim that it was made for.
+    const volumes = () => kubectl(['get', 'pv', '-o', 'jsonpath=of {.items[*].spec.claimRef.namespace}']);
+    await until(volumes, new RegExp(`^of (?!.*${namespace})`));
   }, 180_000);
 
   it('is admitted where Pod Security restricted is enforced, and serves with its database on the claim', async () => {
