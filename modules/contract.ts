@@ -5,6 +5,11 @@
  * This file imports nothing.
  */
 
+// ---------------------------------------------------------------- images
+
+/** The digest at the end of a pinned image, as a pattern that Terraform and JavaScript read alike. */
+export const digestPattern = '@sha256:[0-9a-f]{64}';
+
 // ---------------------------------------------------------------- places
 
 /** Paths inside a workspace, the same words on every platform. */

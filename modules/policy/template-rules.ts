@@ -1,5 +1,5 @@
 import { bridgeEnvironment, names, tokenPrefix } from '../contract.ts';
-import { digestPattern } from '../workspace/image-name.ts';
+import { digestPattern } from '../contract.ts';
 import { containersOf } from './containers.ts';
 import type { Rule, Whole } from './rule.ts';
 import { argvsIn, blocksOf, stringsIn, type Body, type Declared } from './template.ts';

@@ -1,6 +1,6 @@
 import type { Construct } from 'constructs';
 import { profiles } from '../contract.ts';
-import { digestPattern } from '../workspace/image-name.ts';
+import { digestPattern } from '../contract.ts';
 import { flag, oneOf, optionalText, rule, variable, wholeNumber } from '../workspace/variable.ts';
 import { hasDatabase, serviceSecrets, variableOf, type ServiceSecret } from './service-secrets.ts';
 

@@ -1,9 +1,9 @@
 import type { TerraformVariable } from 'cdktf';
 import type { Construct } from 'constructs';
-import { agentModes, profiles, tokenPrefix } from '../contract.ts';
+import { digestPattern, agentModes, profiles, tokenPrefix } from '../contract.ts';
 import { explain } from '../hcl/comment.ts';
 import { ideVariables } from './ide-choice.ts';
-import { digestPattern, imageName } from './image-name.ts';
+import { imageName } from './image-name.ts';
 import { flag, oneOf, optionalText, rule, someOf, variable, wholeNumber } from './variable.ts';
 
 const pinned = `${digestPattern}$`;

@@ -1,5 +1,5 @@
-/** The digest at the end of a pinned image, as a pattern that Terraform and JavaScript read alike. */
-export const digestPattern = '@sha256:[0-9a-f]{64}';
+import { digestPattern } from '../contract.ts';
+
 /** Tag and digest, as a pattern of Terraform's `replace`. */
 const pin = `/(:[^/:@]+)?${digestPattern}$/`;
 

@@ -1,10 +1,10 @@
 import type { Construct } from 'constructs';
-import { profiles } from '../contract.ts';
+import { digestPattern, profiles } from '../contract.ts';
 import { explain } from '../hcl/comment.ts';
 import { interpolation } from '../hcl/expressions.ts';
 import { agentMemoryMb, gitDepth } from './choices.ts';
 import { ideField } from './ide-choice.ts';
-import { digestPattern, imageName } from './image-name.ts';
+import { imageName } from './image-name.ts';
 import { offerEach, parameter, size } from './parameter.ts';
 import { listOf } from './variable.ts';
 

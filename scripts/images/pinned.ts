@@ -1,4 +1,4 @@
-import { digestPattern } from '../../modules/workspace/image-name.ts';
+import { digestPattern } from '../../modules/contract.ts';
 
 /** An image with its whole digest, and nothing behind it. */
 export const pinned = new RegExp(`^[^\\s@]+${digestPattern}$`);

@@ -1,5 +1,6 @@
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { digestPattern } from '../../modules/contract.ts';
 import { isProviderKey } from '../gateway/provider-keys.ts';
 import { ServiceError } from '../platform/errors.ts';
 import { checkText, parse } from '../platform/http.ts';
@@ -16,7 +17,7 @@ const pinnedImage = z
   .string()
   .max(500)
   .regex(
-    /^[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}$/,
+    new RegExp(`^[a-z0-9][a-z0-9._/:-]*${digestPattern}$`),
     'must be pinned by digest, such as registry.example.com/base:1@sha256:<64 hex digits>',
   );
 

@@ -1,4 +1,4 @@
-import { profiles, type Profile } from '../../modules/contract.ts';
+import { digestPattern, profiles, type Profile } from '../../modules/contract.ts';
 import { ServiceError } from '../platform/errors.ts';
 
 /** What the admin of a template wrote, by name; sensitive values are not readable and stand here redacted. */
@@ -49,12 +49,12 @@ export function readBounds(variables: TemplateVariables, parameters: BuildParame
 
 type Rule = (value: string, variables: TemplateVariables, parameters: BuildParameters) => string | null;
 
-const digest = /@sha256:[0-9a-f]{64}$/;
+const digest = new RegExp(`${digestPattern}$`);
 /** The word in the form behind which an image of one's own is typed. */
 const ownImage = 'own';
 
 /** What the form calls an image: without tag and digest. */
-const nameOf = (image: string): string => image.replace(/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/, '');
+const nameOf = (image: string): string => image.replace(new RegExp(`(:[^/:@]+)?${digestPattern}$`), '');
 
 /** Answers what is allowed when the value is not; each mirrors what the form of our templates says. */
 const rules: Readonly<Record<string, Rule>> = {
