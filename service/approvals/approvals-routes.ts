@@ -5,7 +5,7 @@ import { callerOf } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { notFound } from '../platform/errors.ts';
-import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { present } from './approval.ts';
 import { listApprovals, readApproval } from './approval-store.ts';
 import type { Approvals } from './approvals.ts';
@@ -35,7 +35,10 @@ export function approvalsRoutes(parts: { database: Database; approvals: Approval
         });
         response.json({
           items: items.map(present),
-          next_cursor: items.length === limit ? (items.at(-1)?.id ?? null) : null,
+          next_cursor: nextCursor(
+            items.map(({ id }) => id),
+            limit,
+          ),
         });
       },
     },

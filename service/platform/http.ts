@@ -129,6 +129,10 @@ export const listQuery = z.object({
     .optional(),
 });
 
+/** What a list says as `next_cursor`: the last id of a full page, else null. */
+export const nextCursor = (ids: readonly string[], limit: number): string | null =>
+  ids.length === limit ? (ids.at(-1) ?? null) : null;
+
 /** Fewer levels than any schema of ours has are enough; more would overflow the stack of whoever walks them. */
 const maxDepth = 64;
 

@@ -2,7 +2,7 @@ import type { Request, Response } from 'express';
 import { callerOf } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
-import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { submitterOf, type AcceptParts } from './accept-task.ts';
 import { listDeadLetters, markRequeued, readDeadLetter, type DeadLetter } from './dead-letter-store.ts';
 import { mustHaveRoom } from './queue-room.ts';
@@ -26,7 +26,10 @@ export function deadLetterRoutes(parts: AcceptParts): Route[] {
         const items = await listDeadLetters(parts.database, { ownerId: callerOf(response).actor.id, limit, cursor });
         response.json({
           items: items.map(present),
-          next_cursor: items.length === limit ? (items.at(-1)?.id ?? null) : null,
+          next_cursor: nextCursor(
+            items.map(({ id }) => id),
+            limit,
+          ),
         });
       },
     },

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { callerOf } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
-import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { acceptTask, readOpenCodeTask, type AcceptParts } from './accept-task.ts';
 import { answerTask } from './answer-task.ts';
 import type { EventStream } from './event-stream.ts';
@@ -42,7 +42,10 @@ export function tasksRoutes(parts: TaskRouteParts): Route[] {
       const items = await listTasks(parts.database, { ownerId, agent, workflowId, limit, cursor });
       response.json({
         items: items.map(summarizeTask),
-        next_cursor: items.length === limit ? (items.at(-1)?.id ?? null) : null,
+        next_cursor: nextCursor(
+          items.map(({ id }) => id),
+          limit,
+        ),
       });
     };
 

@@ -5,7 +5,7 @@ import { isUuid, type Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
 import { notFound } from '../platform/errors.ts';
-import { listQuery, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { once, replay, type StoredAnswer } from '../platform/idempotency.ts';
 import { mustHaveRoom } from '../tasks/queue-room.ts';
 import { tasksOfWorkflow } from '../tasks/task-store.ts';
@@ -44,7 +44,7 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
         const ids = await listWorkflowIds(parts.database, { ownerId: callerOf(response).actor.id, limit, cursor });
         const items = [];
         for (const id of ids) items.push(await read(parts, id, summarizeWorkflow));
-        response.json({ items, next_cursor: ids.length === limit ? (ids.at(-1) ?? null) : null });
+        response.json({ items, next_cursor: nextCursor(ids, limit) });
       },
     },
     {
