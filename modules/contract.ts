@@ -64,8 +64,14 @@ export const bridgeEnvironment = {
   /** How many attempts may run at once, 1–4. */
   slots: 'OUTRIGGER_SLOTS',
   workspaceDir: 'WORKSPACE_DIR',
-  /** The repository the agent works in; default: the only git repository directly below the workspace. */
+  /** Where repositories are cloned: the workspace, or a folder in it. */
+  gitRoot: 'GIT_ROOT',
+  /** The repository the agent works in; default: the only git repository directly below `gitRoot`. */
   repositoryDir: 'OUTRIGGER_REPOSITORY_DIR',
+  /** The same, by the name that the clone goes by. */
+  gitWorkspaceDir: 'GIT_WORKSPACE_DIR',
+  /** The part of the repository that tasks work in; default: all of it. */
+  subpath: 'GIT_REPO_SUBPATH',
   agentDir: 'OUTRIGGER_AGENT_DIR',
   toolsDir: 'TOOLS_DIR',
   /** Where the bridge keeps `status.json`, which says what runs; default `paths.run`. */
@@ -126,6 +132,7 @@ export const limits = {
   jsonBodyBytes: 1024 * 1024,
   promptBytes: 256 * 1024,
   eventBytes: 64 * 1024,
+  messageBytes: 16 * 1024,
   frameBytes: 1024 * 1024,
 } as const;
 
@@ -163,6 +170,9 @@ export type TaskState = (typeof taskStates)[number];
 
 export const taskOutcomes = ['succeeded', 'no_change', 'failed', 'stopped', 'timed_out', 'canceled'] as const;
 export type TaskOutcome = (typeof taskOutcomes)[number];
+
+/** A step that was not needed is `skipped`: nothing failed that it would have made good. */
+export type StepOutcome = TaskOutcome | 'skipped';
 
 export const workflowStates = ['queued', 'running', 'waiting', 'finished'] as const;
 export type WorkflowState = (typeof workflowStates)[number];
@@ -216,14 +226,49 @@ export interface Task {
   readonly type: string;
   readonly action: string;
   readonly prompt: string;
+  /** As the action's schema left them; undefined where the action takes a prompt only. */
+  readonly params: unknown;
   readonly ownerId: string;
+  readonly organizationId: string;
   readonly workspaceId: string;
+  /** What the work builds on, beside what its repository has. */
+  readonly baseCommits: readonly string[];
 }
 
-/** An entry of the registry: what it is called and which tasks it takes. */
+/** One thing outside a workspace that a task was about. */
+export interface TouchedObject {
+  readonly kind: string;
+  readonly namespace: string | null;
+  readonly name: string;
+  readonly result: 'created' | 'changed' | 'unchanged' | 'deleted' | 'read';
+}
+
+/** What a task came to that did not fail. */
+export interface TaskResult {
+  /** For people and for later steps; never a secret. */
+  readonly output: string;
+  readonly objects: readonly TouchedObject[];
+}
+
+export interface AgentContext {
+  /** Aborts when the work is to end; with `handedOver` as reason where another process goes on with it. */
+  readonly signal: AbortSignal;
+}
+
+/** The reason of an abort after which the work itself must go on: only this process lets go of it. */
+export const handedOver = 'another process takes the work over';
+
+/**
+ * Whoever does tasks: what it is called, which tasks it takes, and how it does one.
+ *
+ * Safety   a task may be executed again after a crash, so each action must be harmless when it is done twice.
+ * Errors   `execute` rejects with the service's `AgentFailure`; anything else is a bug and is tried again.
+ */
 export interface Agent {
   name(): string;
-  supports(task: { readonly type: string; readonly action: string }): boolean;
+  supports(task: Pick<Task, 'type' | 'action'>): boolean;
+  /** Ends soon after the context's signal aborts. */
+  execute(task: Task, context: AgentContext): Promise<TaskResult>;
 }
 
 // ---------------------------------------------------------------- evidence
@@ -270,12 +315,7 @@ export interface Evidence {
   readonly failure: { readonly reason: Reason; readonly message: string; readonly retryable: boolean } | null;
   readonly stop: StopReceipt | null;
   /** What an agent of the service touched outside; missing where a bridge did the work. */
-  readonly objects?: readonly {
-    readonly kind: string;
-    readonly namespace: string | null;
-    readonly name: string;
-    readonly result: 'created' | 'changed' | 'unchanged' | 'deleted' | 'read';
-  }[];
+  readonly objects?: readonly TouchedObject[];
 }
 
 /** Proof that nothing of an attempt is left. */
@@ -306,6 +346,8 @@ export const taskEventTypes = [
   'session.opened',
   'session.resumed',
   'prompt.sent',
+  'message.queued',
+  'message.sent',
   'message.text',
   'tool.started',
   'tool.finished',
@@ -327,11 +369,39 @@ export interface TaskEvent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
+/** Types of workflow events, closed. */
+export const workflowEventTypes = [
+  'workflow.submitted',
+  'workflow.cancel_requested',
+  'workflow.retried',
+  'workflow.finished',
+  'step.queued',
+  'step.started',
+  'step.waiting',
+  'step.resumed',
+  'step.finished',
+  'step.canceled',
+  'step.skipped',
+] as const;
+export type WorkflowEventType = (typeof workflowEventTypes)[number];
+
+/** Progress of a workflow; `step_id` is null where the whole of it is meant. */
+export interface WorkflowEvent {
+  readonly seq: number;
+  readonly at: string;
+  readonly type: WorkflowEventType;
+  readonly workflow_id: string;
+  readonly run: number;
+  readonly step_id: string | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
 /** Types a bridge may report; the rest is the service's own word. */
 export const bridgeEventTypes = [
   'session.opened',
   'session.resumed',
   'prompt.sent',
+  'message.sent',
   'message.text',
   'tool.started',
   'tool.finished',
@@ -456,6 +526,12 @@ export interface AttemptRef {
   readonly attempt: number;
 }
 
+/** What a person told a task after it was submitted. The harness's ids follow from `id`, so that resending is harmless. */
+export interface TaskMessage {
+  readonly id: string;
+  readonly text: string;
+}
+
 /** What a bridge needs to run one attempt. */
 export interface Lease extends AttemptRef {
   readonly title: string;
@@ -469,6 +545,8 @@ export interface Lease extends AttemptRef {
   readonly model: string;
   readonly verify: Verify | null;
   readonly timeout_ms: number;
+  /** Messages that no attempt has passed on for sure, oldest first; said to the session unless it has them. Default: none. */
+  readonly messages?: readonly TaskMessage[];
   /** `ort_…`, valid for this attempt only. */
   readonly task_token: string;
   readonly branch: string;
@@ -529,6 +607,32 @@ export interface Ask {
 export const decisions = ['once', 'reject'] as const;
 export type Decision = (typeof decisions)[number];
 
+/**
+ * Which state of the repository is read: these commits, merged where none of them holds the others; its HEAD where
+ * there are none. What is not committed is never read.
+ */
+export interface CommittedState {
+  /** Full hashes, at most ten. */
+  readonly commits: readonly string[];
+}
+
+/** What the harness of a workspace loads: names and kinds only, because values of its configuration may be secret. */
+export interface HarnessParts {
+  /** `package`: from a registry; `file`: of the image or ours. */
+  readonly plugins: readonly { readonly name: string; readonly kind: 'file' | 'package' }[];
+  /** `repository`: a text in the repository that the model may be shown. */
+  readonly skills: readonly { readonly name: string; readonly kind: 'built_in' | 'installed' | 'repository' }[];
+  readonly mcp_servers: readonly {
+    readonly name: string;
+    readonly kind: 'local' | 'remote';
+    readonly enabled: boolean;
+  }[];
+  readonly lsp_servers: readonly { readonly name: string; readonly enabled: boolean }[];
+}
+
+/** Bounds of `HarnessParts`: entries of each list, and what a name may look like. */
+export const harnessPartsBounds = { entries: 200, name: /^[\p{L}\p{N}@_.][\p{L}\p{N}@_.^~+/ -]{0,99}$/u } as const;
+
 /** Service → bridge. */
 export interface ServiceRequests {
   stop: {
@@ -539,10 +643,29 @@ export interface ServiceRequests {
     payload: AttemptRef & { readonly ask_id: string; readonly decision: Decision; readonly message?: string };
     data: { readonly applied: boolean };
   };
+  /** Says something to the session of a running attempt. `applied` is false where it says nothing any more. */
+  message: {
+    payload: AttemptRef & { readonly message: TaskMessage };
+    data: { readonly applied: boolean };
+  };
   /** Tells the worker whether the IDE should run. The same again is harmless, and tries a failed one once more. */
   ide: { payload: { readonly enabled: boolean }; data: { readonly ide: IdeReport } };
   /** Says that an attempt may be waiting, so that a `lease` request is asked again at once. */
   wake: { payload: Record<string, never>; data: Record<string, never> };
+  /** What the harness loads here; nothing of the repository is started to find out. */
+  plugins: { payload: Record<string, never>; data: HarnessParts };
+  /** The files that lie directly in a folder of the repository, at most 1000; links and folders are none of them. */
+  listFiles: {
+    payload: CommittedState & { readonly folder: string };
+    data: { readonly files: readonly { readonly path: string; readonly bytes: number }[] };
+  };
+  /** The text of one file of the repository, at most 512 KiB. */
+  readFile: { payload: CommittedState & { readonly path: string }; data: { readonly text: string } };
+  /** Lines of the repository's files that hold a text, at most 200, each cut to 500 characters. */
+  searchCode: {
+    payload: CommittedState & { readonly text: string };
+    data: { readonly matches: readonly { readonly path: string; readonly line: number; readonly text: string }[] };
+  };
 }
 
 export type BridgeRequestType = keyof BridgeRequests;

@@ -3,15 +3,8 @@ import { z } from 'zod';
 import { decisions } from '../modules/contract.ts';
 import { detailLines, titleLine, visibleJson } from './approval-text.ts';
 import { CommandFailure } from './command-failure.ts';
-import { makeServiceCall, notOurs, type ServiceCall } from './service-client.ts';
-import {
-  connectCoder,
-  inProcess,
-  serviceUrl,
-  withServiceOptions,
-  type ServiceFlags,
-  type Surroundings,
-} from './template-context.ts';
+import { notOurs } from './service-client.ts';
+import { inProcess, reach, withServiceOptions, type ServiceFlags, type Surroundings } from './template-context.ts';
 
 /** `outrigger approval …` */
 export function approvalCommand(): Command {
@@ -39,7 +32,9 @@ export interface DecideFlags extends ServiceFlags {
 const path = '/api/v2/agents/approvals';
 const approval = z.looseObject({
   id: z.string(),
-  task_id: z.string(),
+  task_id: z.string().nullable(),
+  /** Of a draft that waits to be started, or began. */
+  workflow_id: z.string().nullish(),
   kind: z.string(),
   title: z.string(),
   detail: z.record(z.string(), z.unknown()),
@@ -50,7 +45,7 @@ const pending = z.object({ items: z.array(approval) });
 
 /** Prints the open questions of the person. Throws a `CommandFailure`. */
 export async function listApprovals(flags: ServiceFlags, around: Surroundings): Promise<void> {
-  const { call, url } = reach(flags, around);
+  const { call, url } = reach(flags, around.config);
   const found = pending.safeParse(await call('GET', `${path}?state=pending&limit=200`));
   if (!found.success) throw notOurs(url);
   const { items } = found.data;
@@ -58,7 +53,8 @@ export async function listApprovals(flags: ServiceFlags, around: Surroundings): 
   if (items.length === 0) return around.print('Nothing waits for you.');
   for (const { id, task_id: task, kind, title, detail, expires_at: until } of items) {
     // An agent wrote these: they must not steer the terminal.
-    around.print(`${id}  ${kind}: ${titleLine(title)}  (task ${task}, until ${until})`);
+    const whose = task === null ? 'a draft' : `task ${task}`;
+    around.print(`${id}  ${kind}: ${titleLine(title)}  (${whose}, until ${until})`);
     for (const line of detailLines(detail)) around.print(`    ${line}`);
   }
 }
@@ -72,7 +68,7 @@ export async function decideApproval(
 ): Promise<void> {
   const decision = decisions.find((known) => known === word);
   if (decision === undefined) throw new CommandFailure(2, `Say ${decisions.join(' or ')}, not "${word}".`);
-  const { call, url } = reach(flags, around);
+  const { call, url } = reach(flags, around.config);
   const { message } = flags;
   const answer = await call('POST', `${path}/${encodeURIComponent(id)}/decision`, {
     decision,
@@ -81,9 +77,6 @@ export async function decideApproval(
   const decided = approval.safeParse(answer);
   if (!decided.success) throw notOurs(url);
   around.print(flags.output === 'json' ? visibleJson(decided.data) : `${id}  ${decided.data.state}: ${word}`);
-}
-
-function reach(flags: ServiceFlags, { config }: Surroundings): { readonly call: ServiceCall; readonly url: string } {
-  const url = serviceUrl(flags, config);
-  return { url, call: makeServiceCall({ url, token: connectCoder(config).token }) };
+  const { workflow_id: workflow } = decided.data;
+  if (workflow && decision === 'once') around.tell(`It begins. See it: outrigger workflow show ${workflow}`);
 }

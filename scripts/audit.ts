@@ -6,10 +6,10 @@ import type { AuditFault, AuditReport } from '../service/audit/audit-report.ts';
 import type { AuditTables } from '../service/audit/audit-tables.ts';
 import { verifyAudit } from '../service/audit/verify-audit.ts';
 import { loadConfigFromProcess } from '../service/config.ts';
-import { openDatabase, type Database } from '../service/platform/database.ts';
-import { startEmbeddedPostgres } from '../service/platform/embedded-postgres.ts';
+import type { Database } from '../service/platform/database.ts';
 import { ServiceError } from '../service/platform/errors.ts';
 import { keyFiles, loadAuditKeys } from '../service/platform/keys.ts';
+import { describePlace, isThere, withDatabase } from './with-database.ts';
 
 export interface AuditVerification extends AuditReport {
   /** Which database, without credentials. */
@@ -34,17 +34,16 @@ export interface AuditVerifyOptions {
  */
 export async function runAuditVerify(options: AuditVerifyOptions): Promise<AuditVerification> {
   const { dataDir, databaseUrl, auditSigningKey } = options;
-  if (databaseUrl !== undefined && !URL.canParse(databaseUrl)) throw badUrl();
-  // Starting would make an empty database where there is none, and verify nothing.
-  if (databaseUrl === undefined && !existsSync(postgresIn(dataDir))) throw noDatabase(dataDir);
+  if (!isThere(options)) throw noDatabase(dataDir);
   if (auditSigningKey === undefined && !existsSync(join(dataDir, 'keys', keyFiles.auditSigningKey)))
     throw noKey(dataDir);
   const keys = await loadAuditKeys({ directory: join(dataDir, 'keys'), auditSigningKey, mayGenerate: false });
   return withDatabase(options, async (database) => {
+    await mustHoldAudit(database);
     const startedAt = performance.now();
     const report = await verifyAudit({ database, keys, anchorPath: anchorPathIn(dataDir, databaseUrl) });
     return {
-      database: databaseUrl === undefined ? `embedded, in ${dataDir}` : describeUrl(databaseUrl),
+      database: describePlace(options),
       keyId: keys.keyId,
       durationMs: Math.round(performance.now() - startedAt),
       ...report,
@@ -52,51 +51,12 @@ export async function runAuditVerify(options: AuditVerifyOptions): Promise<Audit
   });
 }
 
-async function withDatabase<Result>(
-  { dataDir, databaseUrl }: AuditVerifyOptions,
-  work: (database: Database) => Promise<Result>,
-): Promise<Result> {
-  if (databaseUrl !== undefined) return withOpen(databaseUrl, work);
-  const postgres = await startEmbeddedPostgres({ dataDir: postgresIn(dataDir) });
-  let isInUse = postgres.adopted;
-  try {
-    return await withOpen(postgres.url, async (database) => {
-      const result = await work(database);
-      // A service that started meanwhile has adopted the server we started.
-      isInUse ||= await hasOtherClients(database);
-      return result;
-    });
-  } finally {
-    if (!isInUse) await postgres.stop();
-  }
+async function mustHoldAudit(database: Database): Promise<void> {
+  const anyEvent = database.as<AuditTables>().selectFrom('audit_event').select('id').limit(1);
+  await anyEvent.execute().catch((cause: unknown) => {
+    throw noAudit(database.url, cause);
+  });
 }
-
-async function withOpen<Result>(url: string, work: (database: Database) => Promise<Result>): Promise<Result> {
-  const database = openDatabase({ url, poolSize: 1 });
-  try {
-    const anyEvent = database.as<AuditTables>().selectFrom('audit_event').select('id').limit(1);
-    await anyEvent.execute().catch((cause: unknown) => {
-      throw noAudit(url, cause);
-    });
-    return await work(database);
-  } finally {
-    await database.close();
-  }
-}
-
-async function hasOtherClients(database: Database): Promise<boolean> {
-  const { rowCount } = await database.pool.query(
-    `select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() limit 1`,
-  );
-  return (rowCount ?? 0) > 0;
-}
-
-const postgresIn = (dataDir: string): string => join(dataDir, 'postgres');
-
-const describeUrl = (text: string): string => {
-  const url = new URL(text);
-  return `${url.hostname}:${url.port || '5432'}${url.pathname}`;
-};
 
 const noDatabase = (dataDir: string): ServiceError =>
   new ServiceError(
@@ -112,18 +72,11 @@ const noKey = (dataDir: string): ServiceError =>
     `The audit cannot be checked without the service's key, and ${dataDir} holds none. Set AUDIT_SIGNING_KEY as the service has it, or name its data directory with --data-dir.`,
   );
 
-const badUrl = (): ServiceError =>
-  new ServiceError(
-    'invalid',
-    'database_url_invalid',
-    'The database URL is none. It looks like postgres://user@host:5432/name.',
-  );
-
 const noAudit = (url: string, cause: unknown): ServiceError =>
   new ServiceError(
     'unavailable',
     'audit_unreadable',
-    `No audit can be read at ${describeUrl(url)}: ${(cause as Error).message}. Check that it is the service's database and that it runs.`,
+    `No audit can be read at ${describePlace({ dataDir: '', databaseUrl: url })}: ${(cause as Error).message}. Check that it is the service's database and that it runs.`,
     { cause },
   );
 

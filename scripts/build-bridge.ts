@@ -1,4 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -29,7 +30,10 @@ async function bundle(entry: string, outFile: string): Promise<string> {
     outfile: outFile,
   });
   await mkdir(dirname(outFile), { recursive: true });
-  for (const file of result.outputFiles) await writeFile(outFile, file.contents);
+  // Moved into place whole: another process may read it meanwhile, and an empty program ends without a word.
+  const next = `${outFile}.${randomUUID()}`;
+  for (const file of result.outputFiles) await writeFile(next, file.contents);
+  await rename(next, outFile);
   return outFile;
 }
 

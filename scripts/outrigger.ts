@@ -35,6 +35,42 @@ export const nouns: readonly Noun[] = [
     example: 'kata template my-template --image ubuntu:24.04 --cpu 2 --memory 4096 --disk 10',
   },
   {
+    name: 'run',
+    summary: 'Gives an agent one task, and waits for its end where asked to',
+    example: 'run "Add a test for the parser" --workspace my-workspace --wait',
+  },
+  { name: 'task', summary: 'Shows, follows and ends tasks', example: 'task list' },
+  {
+    name: 'workflow',
+    summary: 'Runs workflows, shows how they stand, and keeps them under a name',
+    example: 'workflow run api-with-tests-and-review -p endpoint="GET /health" --wait',
+  },
+  {
+    name: 'schedule',
+    summary: 'Starts tasks and workflows at their times, in any time zone',
+    example: 'schedule create -f nightly.yaml',
+  },
+  {
+    name: 'webhook',
+    summary: 'Starts tasks and workflows by events of GitHub, GitLab and others',
+    example: 'webhook create reviews -f reviews.yaml',
+  },
+  {
+    name: 'apply',
+    summary: 'Makes the service say what files say: workflows, agents and what goes with them',
+    example: 'apply -f docs/workflows/',
+  },
+  {
+    name: 'export',
+    summary: 'Writes what the service keeps as files that apply takes back',
+    example: 'export --all -o backup/',
+  },
+  {
+    name: 'import',
+    summary: 'Turns schedules of other platforms into files that apply takes',
+    example: 'import acp session.yaml',
+  },
+  {
     name: 'approval',
     summary: 'Shows what your agents ask, and answers them',
     example: 'approval list',
@@ -44,6 +80,16 @@ export const nouns: readonly Noun[] = [
     name: 'executor',
     summary: 'Checks images that workspaces run in',
     example: 'executor doctor IMAGE',
+  },
+  {
+    name: 'backup',
+    summary: 'Copies everything the service knows into one file',
+    example: 'backup monday.backup --with-keys monday.keys',
+  },
+  {
+    name: 'restore',
+    summary: 'Puts a backup into the database of a service that is stopped',
+    example: 'restore monday.backup --keys monday.keys',
   },
   { name: 'config', summary: 'Shows the configuration in force, without its secrets', example: 'config print' },
 ];

@@ -11,24 +11,41 @@ export interface TemplateSecretClient {
 }
 
 const minted = z.object({ kid: z.string(), secret: z.string().startsWith('ors_') });
-const timeoutMs = 30_000;
+const usualTimeoutMs = 30_000;
 
 /** Where the service is, and the Coder token of the person who asks. */
 export interface ServiceAccess {
   readonly url: string;
   readonly token: string;
+  /** For one call. */
+  readonly timeoutMs?: number;
 }
 
-export type ServiceCall = (method: string, path: string, body?: unknown) => Promise<unknown>;
+export type ServiceCall = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<unknown>;
+
+/** The service said no; `status` is of its answer. */
+export class ServiceRefusal extends CommandFailure {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(1, message);
+    this.status = status;
+  }
+}
 
 /**
  * Calls the service at `url` with a person's Coder token; answers what its JSON says.
  *
- * Errors  `CommandFailure`: 2 when no service of ours answers there, 1 with the service's own sentence when it refuses.
+ * Errors  `CommandFailure`: 2 when no service of ours answers there; `ServiceRefusal` (1) with the service's own sentence.
  * Safety  no redirects; neither token nor secret is in a message.
  */
-export function makeServiceCall({ url, token }: ServiceAccess): ServiceCall {
-  return async (method, path, body) => {
+export function makeServiceCall({ url, token, timeoutMs = usualTimeoutMs }: ServiceAccess): ServiceCall {
+  return async (method, path, body, headers = {}) => {
     const { status, text } = await fetch(url + path, {
       method,
       redirect: 'manual',
@@ -37,6 +54,7 @@ export function makeServiceCall({ url, token }: ServiceAccess): ServiceCall {
         Accept: 'application/json',
         'Coder-Session-Token': token,
         ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...headers,
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
@@ -78,11 +96,11 @@ export function makeTemplateSecretClient(access: ServiceAccess): TemplateSecretC
 
 const problem = z.object({ detail: z.string(), code: z.string(), request_id: z.string() });
 
-function refused(url: string, status: number, answer: unknown): CommandFailure {
+export function refused(url: string, status: number, answer: unknown): CommandFailure {
   const said = problem.safeParse(answer);
   if (!said.success) return notOurs(url);
   const { detail, request_id: requestId } = said.data;
-  return new CommandFailure(1, status < 500 ? detail : `${detail} (request ${requestId})`);
+  return new ServiceRefusal(status, status < 500 ? detail : `${detail} (request ${requestId})`);
 }
 
 export const notOurs = (url: string): CommandFailure =>
@@ -91,7 +109,7 @@ export const notOurs = (url: string): CommandFailure =>
     `What answers at ${url} is not an Outrigger of this version. Name the right one with --service or OUTRIGGER_URL.`,
   );
 
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {

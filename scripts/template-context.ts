@@ -7,7 +7,13 @@ import { loadConfigFromProcess, type Config } from '../service/config.ts';
 import { templates, type TemplateEntry } from '../stacks/templates.ts';
 import { CommandFailure, type ExitCode } from './command-failure.ts';
 import { asFailure } from './coder-failure.ts';
-import { makeTemplateSecretClient, type TemplateSecretClient } from './service-client.ts';
+import {
+  makeServiceCall,
+  makeTemplateSecretClient,
+  type ServiceCall,
+  type TemplateSecretClient,
+  type ServiceAccess,
+} from './service-client.ts';
 
 /** Options of every command that talks to Coder. */
 export interface CoderFlags {
@@ -103,6 +109,16 @@ export function connect(flags: ServiceFlags, config: Config): { coder: CoderClie
   return { coder, secrets: makeTemplateSecretClient({ url: serviceUrl(flags, config), token }) };
 }
 
+/** The service, as the person. Throws a `CommandFailure`. */
+export function reach(
+  flags: ServiceFlags,
+  config: Config,
+  patience: Pick<ServiceAccess, 'timeoutMs'> = {},
+): { readonly call: ServiceCall; readonly url: string } {
+  const url = serviceUrl(flags, config);
+  return { url, call: makeServiceCall({ url, token: connectCoder(config).token, ...patience }) };
+}
+
 /** Where the service is. Throws a `CommandFailure` for what is no address, or would carry the token in the clear. */
 export function serviceUrl(flags: ServiceFlags, config: Config): string {
   const { host, port } = config.listen;
@@ -131,6 +147,13 @@ export async function chooseOrganization(
   if (only !== undefined && second === undefined) return { id: only.id, name: only.name };
   const names = all.map(({ name }) => name).join(', ') || 'none';
   throw new CommandFailure(2, `Which organization? You belong to: ${names}. Name one with --organization.`);
+}
+
+/** The query that names the organization a person chose; empty where they chose none. */
+export async function organizationQuery(flags: CoderFlags, config: Config): Promise<Readonly<Record<string, string>>> {
+  if (flags.organization === undefined) return {};
+  const { id } = await chooseOrganization(connectCoder(config).coder, flags.organization);
+  return { organization_id: id };
 }
 
 /** The templates of these names; all of them when none is named. Throws a `CommandFailure` that names every stranger. */

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { convertCommand } from './template-convert.ts';
 import { diffCommand } from './template-diff.ts';
 import { getCommand, listCommand } from './template-list.ts';
 import { lockCommand } from './template-lock.ts';
@@ -37,6 +38,7 @@ export function templateCommand(): Command {
     diffCommand(rendering),
     lockCommand(),
     secretCommand(),
+    convertCommand(),
   ];
   for (const one of others) command.addCommand(one);
   return command;

@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { readFileIfThere } from '../service/config-sources.ts';
 import { inProcess, type Surroundings } from './template-context.ts';
 import { renderTemplate, synthesizeTemplate, templatesDirectory } from './template-render.ts';
-import { ownAddresses } from './up/address.ts';
+import { thisMachine } from './up/address.ts';
 import { runUp, type Joined, type UpFlags } from './up/run-up.ts';
 
 /** A small public repository of one file, for those who name none. */
@@ -53,7 +53,7 @@ const here = ({ signal }: Surroundings) => ({
   environment: process.env,
   files: { readFile: readFileIfThere, homeDir: homedir(), uid: process.getuid?.() },
   rendering: { directory: templatesDirectory, synthesize: synthesizeTemplate, render: renderTemplate },
-  own: ownAddresses(),
+  machine: thisMachine(),
   ask: process.stdin.isTTY ? (question: string) => askPerson(question, signal) : undefined,
 });
 

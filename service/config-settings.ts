@@ -120,6 +120,13 @@ export const settings = {
     must: 'be an absolute path',
     schema: text.refine((path) => isAbsolute(path)),
   },
+  flags: {
+    key: 'flags',
+    variable: 'OUTRIGGER_FLAGS',
+    must: 'be a JSON object of flags',
+    // Whatever it is: what cannot be read turns features off instead of keeping the service from starting.
+    schema: z.unknown(),
+  },
   keyring: {
     key: 'keyring',
     variable: 'CREDENTIAL_ENCRYPTION_KEYRING',
@@ -178,11 +185,47 @@ export const settings = {
     schema: wordList.refine((kinds) => kinds.every(isKind)),
     emptyIsSaid: true,
   },
+  dockerImages: {
+    key: 'docker.images',
+    variable: 'OUTRIGGER_DOCKER_IMAGES',
+    must: 'be a list of images, such as registry.example.com/team/,alpine:3; with / at its end all that is below',
+    schema: wordList,
+  },
+  dockerPull: {
+    key: 'docker.pull',
+    variable: 'OUTRIGGER_DOCKER_PULL',
+    must: 'be true or false',
+    schema: truth,
+  },
+  dockerNetwork: {
+    key: 'docker.network',
+    variable: 'OUTRIGGER_DOCKER_NETWORK',
+    must: "be the name of a network, never host or another container's",
+    schema: z.string().regex(/^(?!host$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/),
+  },
+  dockerSocket: {
+    key: 'docker.socket',
+    variable: 'OUTRIGGER_DOCKER_SOCKET',
+    must: 'be an absolute path',
+    schema: text.refine((path) => isAbsolute(path)),
+  },
   queueMax: {
     key: 'queue.max',
     variable: 'OUTRIGGER_QUEUE_MAX',
     must: 'be a whole number from 1 to 1000000',
     schema: integer(1, 1_000_000),
+  },
+  traceEndpoint: {
+    key: 'trace_endpoint',
+    variable: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    must: mustBeUrl,
+    schema: httpUrl,
+  },
+  approvalAboveMicroUsd: {
+    key: 'workflow.approval_above_micro_usd',
+    variable: 'OUTRIGGER_APPROVAL_ABOVE_MICRO_USD',
+    must: 'be whole micro-USD from 0 to 1000000000000',
+    schema: integer(0, 1_000_000_000_000),
   },
   maxProfile: {
     key: 'max_profile',

@@ -137,13 +137,15 @@ function parseFile(path: string, content: string, errors: FieldError[]): Readonl
 const isMapping = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** `{coder: {url}}` → `coder.url`. The key ring is a value, although it is a mapping. */
+/** Values, although they are mappings. */
+const mappings: readonly string[] = [settings.keyring.key, settings.flags.key];
+
+/** `{coder: {url}}` → `coder.url`. */
 function leavesOf(mapping: Record<string, unknown>, prefix = ''): Map<string, unknown> {
   const leaves = new Map<string, unknown>();
   for (const [word, value] of Object.entries(mapping)) {
     const key = prefix + word;
-    if (isMapping(value) && key !== settings.keyring.key)
-      for (const leaf of leavesOf(value, `${key}.`)) leaves.set(...leaf);
+    if (isMapping(value) && !mappings.includes(key)) for (const leaf of leavesOf(value, `${key}.`)) leaves.set(...leaf);
     else leaves.set(key, value);
   }
   return leaves;

@@ -13,6 +13,7 @@ import {
 } from './config-settings.ts';
 import { findValue, readConfigFile, readFileIfThere, type ConfigSources } from './config-sources.ts';
 import { ServiceError, type FieldError } from './platform/errors.ts';
+import { readFlags, type Flags } from './platform/flags.ts';
 
 export type { ConfigSources } from './config-sources.ts';
 
@@ -63,9 +64,24 @@ export interface Config {
   readonly maxConcurrentPerWorkspace: number;
   /** What agent `kubernetes` may touch. */
   readonly kubernetes: { readonly namespaces: readonly string[]; readonly kinds: readonly string[] };
+  /** What agent `docker` may run, and where. */
+  readonly docker: {
+    readonly images: readonly string[];
+    /** Whether an image that is missing is fetched. */
+    readonly mayPull: boolean;
+    readonly network: string;
+    /** A socket of this machine that an organization may name as its daemon. */
+    readonly socket: string | undefined;
+  };
   /** Tasks that may wait at once; more are refused until some have begun. */
   readonly queueMax: number;
+  /** OTLP collector over HTTP that gets the spans; undefined traces nothing. */
+  readonly traceEndpoint: string | undefined;
+  /** A workflow whose estimate ends above it starts only when its owner approved that much; undefined asks nobody. */
+  readonly approvalAboveMicroUsd: number | undefined;
   readonly maxProfile: Profile;
+  /** What is turned off, for whom. */
+  readonly flags: Flags;
   /** To be logged once at start. */
   readonly notices: readonly Notice[];
   /** Each key with its origin; secrets already replaced. */
@@ -171,6 +187,7 @@ function noticesOf(values: Values): Notice[] {
     ...(insecure.length > 0
       ? [{ level: 'warn' as const, message: `ALLOW_INSECURE_HTTP: tokens travel unencrypted to ${keysOf(insecure)}` }]
       : []),
+    ...readFlags(values.flags).faults.map((message) => ({ level: 'warn' as const, message })),
     ...(kata.length > 0
       ? [
           {
@@ -219,8 +236,17 @@ function assemble(values: Values, { environment, homeDir, uid }: ConfigSources):
       namespaces: values.kubernetesNamespaces ?? [],
       kinds: values.kubernetesKinds ?? usualKubernetesKinds,
     },
+    docker: {
+      images: values.dockerImages ?? [],
+      mayPull: values.dockerPull ?? false,
+      network: values.dockerNetwork ?? 'none',
+      socket: values.dockerSocket,
+    },
     queueMax: values.queueMax ?? 10_000,
+    traceEndpoint: values.traceEndpoint,
+    approvalAboveMicroUsd: values.approvalAboveMicroUsd,
     maxProfile: values.maxProfile ?? 'ask',
+    flags: readFlags(values.flags),
   };
 }
 
@@ -246,8 +272,12 @@ function describe(config: Assembled, values: Values, origins: ReadonlyMap<Name, 
     maxConcurrent: config.maxConcurrentPerWorkspace,
     kubernetesNamespaces: config.kubernetes.namespaces,
     kubernetesKinds: config.kubernetes.kinds,
+    dockerImages: config.docker.images,
+    dockerPull: config.docker.mayPull,
+    dockerNetwork: config.docker.network,
     queueMax: config.queueMax,
     maxProfile: config.maxProfile,
+    flags: config.flags.described,
   };
   return allSettings.map(([name, { key, variable, isSecret }]) => {
     const value = inForce[name] ?? null;

@@ -4,6 +4,7 @@ import { migrations as audit } from './audit/migrations.ts';
 import { migrations as gateway } from './gateway/migrations.ts';
 import { migrations as approvals } from './approvals/migrations.ts';
 import { migrations as bridge } from './bridge/migrations.ts';
+import { migrations as schedules } from './schedules/migrations.ts';
 import { migrations as tasks } from './tasks/migrations.ts';
 import { migrations as workflows } from './workflows/migrations.ts';
 import { migrations as workspaces } from './workspaces/migrations.ts';
@@ -22,6 +23,7 @@ export const allMigrations: Record<string, Migration> = {
   ...approvals,
   ...tasks,
   ...workflows,
+  ...schedules,
   ...workspaces,
   ...idempotencyMigrations,
 };

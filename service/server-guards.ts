@@ -1,5 +1,7 @@
+import type { Response } from 'express';
 import type { Gateway } from './gateway/gateway.ts';
-import { bearerOf, missingToken, type Identity } from './identity/identity.ts';
+import { bearerOf, missingToken, type Caller, type Identity } from './identity/identity.ts';
+import { featureOff, type Flag, type Flags } from './platform/flags.ts';
 import type { Guard } from './platform/http.ts';
 import type { GuardFunction } from './platform/web-server.ts';
 
@@ -22,3 +24,11 @@ export const makeGuards = (
     response.locals['task'] = await gateway.authenticate(token);
   },
 });
+
+/** Who shows no organization is asked for nothing but that the flag is on somewhere; the room knows the rest. */
+export const makeMustBeOn =
+  (flags: Flags) =>
+  (flag: Flag, response: Response): void => {
+    const caller = response.locals['caller'] as Caller | undefined;
+    if (!flags.isOnInAny(flag, caller?.actor.organizationIds ?? null)) throw featureOff(flag);
+  };

@@ -76,6 +76,13 @@ export function createClient(options: ClientOptions) {
     /** Whose token this is. `not_found` means that the token lacks `user:read`. */
     me: () => send('GET', '/api/v2/users/me', {}, (fetch) => http.GET('/api/v2/users/me', { fetch })),
 
+    /** By name or id; `not_found` for one the caller may not see. */
+    getUser(user: string) {
+      const route = '/api/v2/users/{user}';
+      const path = { user };
+      return send('GET', route, path, (fetch) => http.GET(route, { fetch, params: { path } }));
+    },
+
     organizations: async () =>
       (await send('GET', '/api/v2/users/me/organizations', {}, (fetch) =>
         http.GET('/api/v2/users/me/organizations', { fetch }),

@@ -14,6 +14,13 @@ export const agentMemoryMb = 4096;
 /** Commits that are cloned unless the owner says otherwise (C-09). */
 export const gitDepth = 1;
 
+/**
+ * `ADDRESS[#BRANCH] [name=FOLDER] [autoPush=false]`, for RE2 in a Terraform string. What does not fit is kept whole, and
+ * refused where it would be cloned.
+ */
+const repositoryLine = String.raw`^([^#\\s]+)(?:#(\\S+))?((?: +(?:name=\\S+|autoPush=(?:true|false)))*)$`;
+const folderWord = String.raw`name=(\\S+)`;
+
 const choice = (name: string): string => `data.coder_parameter.${name}[0].value`;
 
 /**
@@ -25,7 +32,7 @@ export interface Choices {
   readonly image: string;
   readonly repository: string;
   readonly ref: string;
-  /** JSON of further repositories: `[{"url": …, "branch": …}]`. */
+  /** JSON of further repositories: `[{"url", "branch", "name", "autoPush"}]`. */
   readonly moreRepositories: string;
   /** Text of how many commits are cloned, and whether submodules are: `true` or `false`. */
   readonly gitDepth: string;
@@ -58,6 +65,10 @@ export function choicesOf(scope: Construct): Choices {
   const cpu = 'tonumber(data.coder_parameter.cpu.value)';
   local('images', `{ for image in var.executor_images : ${imageName('image')} => image }`);
   const ide = ideChoice(scope);
+  const listed = local(
+    'listed_repositories',
+    `[for text in jsondecode(try(${choice('more_repositories')}, "[]")) : try(regex("${repositoryLine}", text), [text, null, null])]`,
+  );
   const hasIde = local('has_ide', `${ide} != "none"`);
   return {
     image: local('executor_image', `${image} == "own" ? ${choice('own_image')} : local.images[${image}]`),
@@ -65,7 +76,7 @@ export function choicesOf(scope: Construct): Choices {
     ref: local('git_ref', `try(${choice('git_ref')}, "")`),
     moreRepositories: local(
       'more_repositories',
-      `jsonencode([for one in jsondecode(try(${choice('more_repositories')}, "[]")) : { url = split("#", one)[0], branch = try(split("#", one)[1], "") }])`,
+      `jsonencode([for one in ${listed} : { url = one[0], branch = one[1], name = try(regex("${folderWord}", one[2])[0], null), autoPush = !can(regex("autoPush=false", one[2])) }])`,
     ),
     gitDepth: `try(${choice('git_depth')}, "${String(gitDepth)}")`,
     gitSubmodules: `try(${choice('git_submodules')}, "false")`,

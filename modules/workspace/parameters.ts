@@ -273,7 +273,8 @@ function advancedFields(scope: Construct): void {
   parameter(scope, {
     name: 'more_repositories',
     displayName: 'More repositories',
-    description: 'Cloned beside the first one, each into a folder of its own; #branch after one names its branch.',
+    description:
+      'Cloned beside the first one, each into a folder of its own: an address, with #branch for its branch, then name=… for its folder and autoPush=false to keep finished work local.',
     icon: '/icon/git.svg',
     order: 17,
     type: 'list(string)',

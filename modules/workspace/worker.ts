@@ -95,6 +95,7 @@ export function workspaceEnvironment(context: WorkspaceContext, choices: Choices
     GIT_REPO: interpolation(choices.repository),
     GITHUB_REPO: interpolation(choices.repository),
     GIT_REF: interpolation(`coalesce(${choices.ref}, "HEAD")`),
+    REPOS_JSON: interpolation(choices.moreRepositories),
     ...networkEnvironment(),
   };
 }

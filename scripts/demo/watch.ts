@@ -1,5 +1,5 @@
-import type { TaskEvent } from '../../modules/contract.ts';
 import type { Api } from '../../test/support/stage/api.ts';
+import { eventLine } from '../task/event-line.ts';
 
 /** A workflow as the service answers it; only what is shown. */
 export interface WorkflowAnswer {
@@ -101,7 +101,7 @@ async function follow(
   let lastSeq = 0;
   const read = async (): Promise<boolean> => {
     for await (const event of api.events(taskId, lastSeq, signal)) {
-      const text = describe(event);
+      const text = eventLine(event);
       if (text !== null) tell(`${stepId.padEnd(9)} ${text}`);
       if (event.type === 'approval.requested') decided += await decide(api, stepId, taskId, tell);
       lastSeq = event.seq;
@@ -123,28 +123,3 @@ async function decide(api: Api, stepId: string, taskId: string, tell: (line: str
   }
   return items.length;
 }
-
-const word = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? String(value) : '');
-
-type Describe = (data: TaskEvent['data']) => string;
-
-/** The events worth a line, and their words. */
-const lines: Partial<Record<TaskEvent['type'], Describe>> = {
-  'task.queued': () => 'queued',
-  'task.starting': () => 'starting',
-  'task.leased': () => 'leased by the bridge',
-  'task.running': () => 'running',
-  'task.waiting': () => 'waiting for a person',
-  'task.retrying': (data) => `will try again (${word(data['reason'])})`,
-  'task.finished': (data) => `finished: ${word(data['outcome'])}${data['reason'] ? ` (${word(data['reason'])})` : ''}`,
-  'approval.requested': (data) => `asks (${word(data['kind'])}): ${word(data['title'])}`,
-  'approval.decided': (data) => `decided: ${word(data['decision'])}`,
-  'session.opened': () => 'OpenCode session opened',
-  'session.resumed': () => 'OpenCode session resumed',
-  'tool.finished': (data) =>
-    `tool ${word(data['tool'])}: ${word(data['title'])}${data['exit'] === undefined || data['exit'] === null ? '' : ` (exit ${word(data['exit'])})`}`,
-  'verify.finished': (data) => `verify command exited with ${word(data['exit'])}`,
-  'commit.created': (data) => `commit ${word(data['commit']).slice(0, 10)} on ${word(data['branch'])}`,
-};
-
-const describe = (event: TaskEvent): string | null => lines[event.type]?.(event.data) ?? null;

@@ -8,7 +8,7 @@ import type { PushedTemplate } from '../push-template.ts';
 import { readText, type Surroundings } from '../template-context.ts';
 import { lockFileName, readLock, type Lock } from '../template-images.ts';
 import { runPush, type Rendering } from '../template-push.ts';
-import { chooseAddress, isThisMachine, type Address } from './address.ts';
+import { chooseAddress, isThisMachine, type Address, type Machine } from './address.ts';
 import { checkCoder, checkServiceToken, type JoinedCoder } from './check-coder.ts';
 import { bridgeAddress, openDocker } from './docker.ts';
 import { localImages } from './images.ts';
@@ -37,8 +37,7 @@ export interface UpAround extends Omit<Surroundings, 'config'> {
   /** Where files of configuration are looked for. */
   readonly files: Pick<ConfigSources, 'readFile' | 'homeDir' | 'uid'>;
   readonly rendering: Rendering;
-  /** Addresses of this machine. */
-  readonly own: readonly string[];
+  readonly machine: Machine;
   /** Undefined where nobody is there to be asked. */
   readonly ask: ((question: string) => Promise<string>) | undefined;
 }
@@ -63,7 +62,7 @@ const taskMs = 600_000;
  *          one before it stopped. A token is in no line.
  */
 export async function runUp(flags: UpFlags, around: UpAround): Promise<Joined> {
-  const { clock, own } = around;
+  const { clock, machine } = around;
   const port = readPort(flags.port);
   const config = readConfig(flags, around);
   const step = makeStep(around);
@@ -72,15 +71,15 @@ export async function runUp(flags: UpFlags, around: UpAround): Promise<Joined> {
     () => joinCoder(config, flags.organization),
     ({ version, user, organization }) => `${version}, as ${user.username}, organization ${organization.name}`,
   );
-  const isCoderHere = await isThisMachine(coder.url, own);
+  const isCoderHere = await isThisMachine(coder.url, machine);
   const address = await step(
     'Address',
     (say) =>
       chooseAddress({
-        ...{ coderUrl: coder.url, isCoderHere, port, own, ask: around.ask, say },
+        ...{ coderUrl: coder.url, isCoderHere, port, machine, ask: around.ask, say },
         given: flags.url ?? config.publicUrl,
         isInsecureAllowed: config.allowInsecureHttp,
-        gateway: async () => await bridgeAddress(await openDocker(around.signal), own),
+        gateway: async () => await bridgeAddress(await openDocker(around.signal), machine),
       }),
     ({ url }) => `workspaces reach Outrigger at ${url}`,
   );

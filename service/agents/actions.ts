@@ -1,7 +1,27 @@
+import { z } from 'zod';
 import type { Action } from './action.ts';
+import { dockerActions } from './docker/docker-agent.ts';
 import { kubernetesActions } from './kubernetes/kubernetes-agent.ts';
 
 const style = 'Keep to the style of this repository, change nothing else, and add a test.';
+
+/** What a workflow's own body says besides is checked when it begins: its room knows it. */
+const nestedWorkflow = z.looseObject({
+  name: z.string().trim().min(1).max(200),
+  steps: z
+    .array(z.looseObject({ id: z.string(), agent: z.string(), task: z.string() }))
+    .min(1)
+    .max(100),
+});
+
+const agentZeroActions: readonly Action[] = [
+  {
+    name: 'run_workflow',
+    summary: 'Runs a workflow in the workspace of its task, and ends with it.',
+    prompt: 'Run the workflow.',
+    params: nestedWorkflow,
+  },
+];
 
 /** The catalogue: every action that is shipped, by the agent that does it. */
 export const catalogue: Readonly<Record<string, readonly Action[]>> = {
@@ -37,9 +57,16 @@ export const catalogue: Readonly<Record<string, readonly Action[]>> = {
       prompt: 'Read the {{language}} code of this repository and name its faults, the worst first. Change no file.',
     },
   ],
-  agentzero: [],
+  agentzero: agentZeroActions,
   kubernetes: kubernetesActions,
+  docker: dockerActions,
+};
+
+/** What an organization must have given before an agent can work for it: the name of the credential in its entry. */
+export const credentialNeeded: Readonly<Record<string, string>> = {
+  kubernetes: 'KUBECONFIG',
+  docker: 'DOCKER_HOST_CONFIG',
 };
 
 /** Agents that work in the service itself and need no bridge. */
-export const serviceAgents: readonly string[] = ['kubernetes'];
+export const serviceAgents: readonly string[] = ['agentzero', 'kubernetes', 'docker'];

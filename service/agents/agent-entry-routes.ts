@@ -1,9 +1,11 @@
-import express, { type Request, type Response } from 'express';
+import type { Request, Response } from 'express';
+import { z } from 'zod';
 import { limits, type Actor } from '../../modules/contract.ts';
 import { providerKeyName } from '../gateway/provider-keys.ts';
 import type { Clock } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
-import { asBodyFault, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { readBodyText } from '../platform/yaml-body.ts';
 import type { AgentSecrets } from '../secrets/agent-secrets.ts';
 import {
   actorOf,
@@ -11,8 +13,23 @@ import {
   organizationAsked,
   type OrganizationAdminParts,
 } from '../secrets/organization-admin.ts';
-import { agentName, destinationOf, isExpired, readManifest, type AgentEntry, type Credential } from './agent-entry.ts';
-import { deleteEntry, entriesOf, saveEntry } from './agent-entry-store.ts';
+import {
+  agentName,
+  destinationOf,
+  manifestOf,
+  isExpired,
+  readManifest,
+  type AgentEntry,
+  type Credential,
+} from './agent-entry.ts';
+import { deleteEntry, entriesOf } from './agent-entry-store.ts';
+import {
+  earlierSpec,
+  entryVersionsRoute,
+  foreseeChange,
+  rollbackBody,
+  saveVersionedEntry,
+} from './agent-entry-versions.ts';
 import { gitHostOf } from './git-credential.ts';
 
 export interface AgentEntryParts extends OrganizationAdminParts {
@@ -22,6 +39,7 @@ export interface AgentEntryParts extends OrganizationAdminParts {
 }
 
 const path = '/api/v2/agents/registry/:name';
+const writeQuery = z.object({ dry_run: z.enum(['true', 'false']).optional() });
 
 /**
  * What an organization gives its agents: credentials by reference, and images. Its admins write, its members read.
@@ -54,6 +72,27 @@ export function agentEntryRoutes(parts: AgentEntryParts): (Route & { readonly ra
       },
     },
     {
+      method: 'get',
+      path: '/api/v2/agents/agent-entries',
+      guard: 'user',
+      summary: 'Lists what is written for agents of the organization, never a value.',
+      handler: async (request, response) => {
+        const organizationId = organizationAsked(request, response);
+        const { organizationIds } = response.locals['actor'] as Actor;
+        if (!organizationIds.includes(organizationId)) throw notFound(`Organization '${organizationId}'`);
+        const items = (await entriesOf(parts.database, organizationId)).map(({ name, spec }) => manifestOf(name, spec));
+        response.json({ items, next_cursor: null });
+      },
+    },
+    entryVersionsRoute(parts),
+    {
+      method: 'post',
+      path: `${path}/rollback`,
+      guard: 'user',
+      summary: 'Brings back what an agent of the organization used earlier.',
+      handler: (request, response) => rollBack(parts, request, response),
+    },
+    {
       method: 'delete',
       path,
       guard: 'user',
@@ -64,21 +103,49 @@ export function agentEntryRoutes(parts: AgentEntryParts): (Route & { readonly ra
 }
 
 async function write(parts: AgentEntryParts, request: Request, response: Response): Promise<void> {
-  const { database, audit, clock } = parts;
+  const isDryRun = parse(writeQuery, request.query, 'The query').dry_run === 'true';
   const name = agentName(pathParameter(request, 'name'));
-  const what = { action: 'agent_entry.written', target: { type: 'agent_entry', id: name } };
-  const organizationId = await makeAdmitOrganizationAdmin(parts)(request, response, what);
-  const spec = readManifest(await readBody(request, response), name);
+  const organizationId = await makeAdmitOrganizationAdmin(parts)(request, response, written(name));
+  const spec = readManifest(await readBodyText(request, response, limits.jsonBodyBytes), name);
+  if (isDryRun) {
+    response.json({ change: await foreseeChange(parts.database, { organizationId, name, spec }), dry_run: true });
+    return;
+  }
+  await save(parts, response, { organizationId, name, spec });
+}
+
+async function rollBack(parts: AgentEntryParts, request: Request, response: Response): Promise<void> {
+  const name = agentName(pathParameter(request, 'name'));
+  const organizationId = await makeAdmitOrganizationAdmin(parts)(request, response, written(name));
+  const { to } = parse(rollbackBody, request.body ?? {}, 'The rollback');
+  const spec = await earlierSpec(parts.database, organizationId, name, to);
+  await save(parts, response, { organizationId, name, spec }, to);
+}
+
+const written = (name: string) => ({ action: 'agent_entry.written', target: { type: 'agent_entry', id: name } });
+
+async function save(
+  parts: AgentEntryParts,
+  response: Response,
+  entry: Pick<AgentEntry, 'organizationId' | 'name' | 'spec'>,
+  restoredFrom: number | null = null,
+): Promise<void> {
+  const { database, audit, clock } = parts;
+  const { organizationId, name, spec } = entry;
   const actor = actorOf(response);
-  await database.transaction(async (tx) => {
-    await saveEntry(tx, { organizationId, name, spec, updatedAt: clock.now(), updatedBy: actor });
+  const change = await database.transaction(async (tx) => {
+    const stored = { ...entry, updatedAt: clock.now(), updatedBy: actor };
+    const saved = await saveVersionedEntry(tx, stored, restoredFrom);
+    if (saved.change === 'unchanged') return saved.change;
     const credentials = spec.credentials.map(({ env, secretRef: { name, key } }) => `${env}=${name}/${key}`).join(' ');
     const { agentImage = null, executorImage = null, attachImage = null } = spec;
     const images = { agent_image: agentImage, executor_image: executorImage, attach_image: attachImage };
     const rest = { actor, outcome: 'success' as const, organizationId, requestId: requestId(response) };
-    await audit.append(tx, { ...what, ...rest, data: { credentials, ...images } });
+    const data = { credentials, ...images, version: saved.version, restored_from: restoredFrom };
+    await audit.append(tx, { ...written(name), ...rest, data });
+    return saved.change;
   });
-  response.json(await present(parts, organizationId, name));
+  response.json({ ...(await present(parts, organizationId, name)), change });
 }
 
 async function remove(parts: AgentEntryParts, request: Request, response: Response): Promise<void> {
@@ -93,17 +160,6 @@ async function remove(parts: AgentEntryParts, request: Request, response: Respon
   response.status(204).end();
 }
 
-const parseText = express.text({ type: () => true, limit: limits.jsonBodyBytes });
-
-/** The body as text, whatever its type says: YAML has had several. */
-const readBody = (request: Request, response: Response): Promise<string> =>
-  new Promise((resolve, reject) =>
-    parseText(request, response, (error?: unknown) => {
-      if (error !== undefined) reject(asBodyFault(error));
-      else resolve(typeof request.body === 'string' ? request.body : '');
-    }),
-  );
-
 async function present(parts: AgentEntryParts, organizationId: string, name: string) {
   const entry = (await entriesOf(parts.database, organizationId)).find((one) => one.name === name);
   if (!entry) throw notFound(`Agent '${name}'`);
@@ -111,10 +167,7 @@ async function present(parts: AgentEntryParts, organizationId: string, name: str
   const isStored = ({ secretRef }: Credential): boolean =>
     secrets.some((secret) => secret.name === secretRef.name && secret.keys.includes(secretRef.key));
   return {
-    apiVersion: 'kubeopencode.io/v1alpha1',
-    kind: 'Agent',
-    metadata: { name },
-    spec: entry.spec,
+    ...manifestOf(name, entry.spec),
     status: statusOf(parts, entry, isStored),
   };
 }

@@ -1,9 +1,9 @@
-import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { digestPattern } from '../../modules/contract.ts';
 import { isProviderKey } from '../gateway/provider-keys.ts';
 import { ServiceError } from '../platform/errors.ts';
-import { checkText, parse } from '../platform/http.ts';
+import { parse } from '../platform/http.ts';
+import { readYaml } from '../platform/yaml-body.ts';
 import { secretKey, secretName } from '../secrets/agent-secret-routes.ts';
 import { gitFields } from './git-fields.ts';
 
@@ -40,7 +40,7 @@ const credential = z
   );
 
 /** An agent in the words of kubeopencode's `Agent`; what is not here is refused, because nothing would heed it. */
-const manifest = z.strictObject({
+export const agentManifest = z.strictObject({
   apiVersion: z.literal('kubeopencode.io/v1alpha1'),
   kind: z.literal('Agent'),
   metadata: z.strictObject({ name: label }),
@@ -62,7 +62,7 @@ const manifest = z.strictObject({
 
 const areDistinct = (words: readonly string[]): boolean => new Set(words).size === words.length;
 
-export type AgentSpec = z.output<typeof manifest>['spec'];
+export type AgentSpec = z.output<typeof agentManifest>['spec'];
 export type Credential = AgentSpec['credentials'][number];
 
 export interface AgentEntry {
@@ -74,6 +74,13 @@ export interface AgentEntry {
   readonly updatedBy: string;
 }
 
+export const manifestOf = (name: string, spec: AgentSpec) => ({
+  apiVersion: 'kubeopencode.io/v1alpha1' as const,
+  kind: 'Agent' as const,
+  metadata: { name },
+  spec,
+});
+
 /** Who uses the value: the gateway towards model providers, the broker towards everything else. */
 export const destinationOf = ({ env }: Credential): 'gateway' | 'broker' => (isProviderKey(env) ? 'gateway' : 'broker');
 
@@ -84,9 +91,7 @@ export const agentName = (text: string): string => parse(z.object({ name: label 
 
 /** Reads the body of a PUT: YAML, of which JSON is a part. Throws `invalid`, without repeating the text. */
 export function readManifest(text: string, name: string): AgentSpec {
-  const value = readYaml(text);
-  checkText(value);
-  const { metadata, spec } = parse(manifest, value, 'The agent');
+  const { metadata, spec } = parse(agentManifest, readYaml(text), 'The agent');
   if (metadata.name === name) return spec;
   throw new ServiceError(
     'invalid',
@@ -94,18 +99,3 @@ export function readManifest(text: string, name: string): AgentSpec {
     `The body describes agent ${metadata.name}, the path names ${name}. Make them the same.`,
   );
 }
-
-function readYaml(text: string): unknown {
-  const document = parseDocument(text, { prettyErrors: false });
-  // The library's own message quotes the line. Aliases are not followed: a few make a body of any size.
-  const fault = document.errors[0]?.code;
-  try {
-    if (fault === undefined) return document.toJS({ maxAliasCount: 0 }) as unknown;
-  } catch {
-    throw malformed('ALIAS');
-  }
-  throw malformed(fault);
-}
-
-const malformed = (code: string): ServiceError =>
-  new ServiceError('invalid', 'malformed_yaml', `The body is not a YAML or JSON document (${code}). Check its syntax.`);

@@ -1,11 +1,8 @@
-import type { Agent } from '../../modules/contract.ts';
 import { ServiceError } from '../platform/errors.ts';
+import { inSpan } from '../platform/tracing.ts';
 import type { Action } from './action.ts';
+import { describeAgent, type RegisteredAgent } from './agent.ts';
 import { catalogue } from './actions.ts';
-
-export interface RegisteredAgent extends Agent {
-  readonly actions: readonly Action[];
-}
 
 export interface Registry {
   readonly agents: readonly RegisteredAgent[];
@@ -20,9 +17,9 @@ export interface Registry {
   route(task: { readonly type?: string | undefined; readonly action: string }): RegisteredAgent;
 }
 
-/** The agents of this deployment. `agentzero` runs workflows and takes no task directly. */
+/** The agents of this deployment, by the actions of the catalogue. */
 export function makeRegistry(actions: Readonly<Record<string, readonly Action[]>> = catalogue): Registry {
-  const agents = Object.entries(actions).map(([name, list]) => makeAgent(name, list));
+  const agents = Object.entries(actions).map(([name, list]) => describeAgent(name, list));
   const registry: Registry = {
     agents,
     agent(name) {
@@ -51,25 +48,32 @@ export function makeRegistry(actions: Readonly<Record<string, readonly Action[]>
       return found;
     },
   };
-  return registry;
+  return {
+    ...registry,
+    // Only what exists is named in a span: what does not may be anything that a caller wrote.
+    action: (agent, name) =>
+      inSpan('registry', {}, (span) => {
+        const found = registry.action(agent, name);
+        span?.setAttributes({ agent, action: found.name });
+        return found;
+      }),
+    route: (task) =>
+      inSpan('registry', {}, (span) => {
+        const found = registry.route(task);
+        span?.setAttribute('agent', found.name());
+        return found;
+      }),
+  };
 }
-
-const makeAgent = (name: string, actions: readonly Action[]): RegisteredAgent => ({
-  name: () => name,
-  actions,
-  supports: (task) => task.type === name && actions.some((one) => one.name === task.action),
-});
 
 const unknownAgent = (name: string, known: readonly string[]): ServiceError =>
   new ServiceError('unprocessable', 'agent_unknown', `No agent is called '${name}'. There are: ${known.join(', ')}.`);
-
-const takesNoTask = 'takes no task directly; submit a workflow';
 
 const unknownAction = (agent: string, name: string, known: readonly string[]): ServiceError =>
   new ServiceError(
     'unprocessable',
     'action_unknown',
-    `Agent '${agent}' has no action '${name}'. It ${known.length > 0 ? `has: ${known.join(', ')}` : takesNoTask}.`,
+    `Agent '${agent}' has no action '${name}'. It has: ${known.join(', ')}.`,
   );
 
 function nobodySupports(
@@ -78,7 +82,7 @@ function nobodySupports(
 ): ServiceError {
   const lists = agents.map((one) => ({
     path: one.name(),
-    message: one.actions.length > 0 ? one.actions.map(({ name }) => name).join(', ') : takesNoTask,
+    message: one.actions.map(({ name }) => name).join(', '),
   }));
   return new ServiceError(
     'unprocessable',

@@ -69,7 +69,7 @@ export function workLimitRoutes(parts: WorkLimitParts): Route[] {
       method: 'put',
       path,
       guard: 'user',
-      summary: 'Limits an agent of the organization, or a workspace: maxConcurrentTasks, quota.',
+      summary: 'Limits an agent of the organization, or a workspace: maxConcurrentTasks, quota, standby.',
       handler: async (request, response) => {
         const key = await keyOf(request, response, 'work_limit.written');
         const body = parse(limitBody, request.body ?? {}, 'The limit');
@@ -79,6 +79,7 @@ export function workLimitRoutes(parts: WorkLimitParts): Route[] {
             max_concurrent_tasks: body.maxConcurrentTasks ?? null,
             max_task_starts: body.quota?.maxTaskStarts ?? null,
             window_seconds: body.quota?.windowSeconds ?? null,
+            idle_timeout: body.standby?.idleTimeout ?? null,
           };
           await parts.audit.append(tx, { ...change(response, key, 'work_limit.written'), data });
         });

@@ -1,10 +1,20 @@
 import { z } from 'zod';
 import { sql } from 'kysely';
 import type { Database, Transaction } from '../platform/database.ts';
+import { goDurationText, secondsOfGoDuration } from '../platform/go-duration.ts';
 
 /** What a limit holds for: an agent throughout its organization, or one workspace. */
 export const limitKinds = ['agent', 'workspace'] as const;
 export type LimitKind = (typeof limitKinds)[number];
+
+const idleSeconds = { least: 60, most: 30 * 86_400 };
+const idleTimeout = goDurationText.refine(
+  (text) => {
+    const seconds = secondsOfGoDuration(text);
+    return seconds >= idleSeconds.least && seconds <= idleSeconds.most;
+  },
+  { message: 'must be at least 1m and at most 720h, for example 30m' },
+);
 
 const whole = (most: number) => z.number().int().min(0).max(most);
 
@@ -22,9 +32,11 @@ export const limitBody = z
           .max(30 * 86_400),
       })
       .optional(),
+    /** How long a workspace that the service started is left unused before it is stopped. */
+    standby: z.strictObject({ idleTimeout }).optional(),
   })
-  .refine(({ maxConcurrentTasks, quota }) => maxConcurrentTasks !== undefined || quota !== undefined, {
-    message: 'limits nothing; give maxConcurrentTasks, quota, or both, or delete the limit',
+  .refine((body) => Object.values(body).some((one) => one !== undefined), {
+    message: 'limits nothing; give maxConcurrentTasks, quota, standby or some of them, or delete the limit',
   });
 export type LimitBody = z.output<typeof limitBody>;
 
@@ -46,17 +58,18 @@ interface Row {
   max_concurrent: number | null;
   max_task_starts: number | null;
   window_seconds: number | null;
+  idle_timeout: string | null;
 }
 
 export async function saveLimit(tx: Transaction, { organizationId, kind, target, body }: WorkLimit): Promise<void> {
-  const { maxConcurrentTasks = null, quota } = body;
+  const { maxConcurrentTasks = null, quota, standby } = body;
   await sql`
-    insert into work_limit (organization_id, kind, target, max_concurrent, max_task_starts, window_seconds)
+    insert into work_limit (organization_id, kind, target, max_concurrent, max_task_starts, window_seconds, idle_timeout)
     values (${organizationId}, ${kind}, ${target}, ${maxConcurrentTasks},
-            ${quota?.maxTaskStarts ?? null}, ${quota?.windowSeconds ?? null})
+            ${quota?.maxTaskStarts ?? null}, ${quota?.windowSeconds ?? null}, ${standby?.idleTimeout ?? null})
     on conflict (organization_id, kind, target) do update
        set max_concurrent = excluded.max_concurrent, max_task_starts = excluded.max_task_starts,
-           window_seconds = excluded.window_seconds`.execute(tx.as<unknown>());
+           window_seconds = excluded.window_seconds, idle_timeout = excluded.idle_timeout`.execute(tx.as<unknown>());
 }
 
 /** False when there was none. */
@@ -82,6 +95,7 @@ export async function limitsOf(database: Pick<Database, 'as'>, organizationId: s
       ...(row.max_task_starts === null || row.window_seconds === null
         ? {}
         : { quota: { maxTaskStarts: row.max_task_starts, windowSeconds: row.window_seconds } }),
+      ...(row.idle_timeout === null ? {} : { standby: { idleTimeout: row.idle_timeout } }),
     },
   }));
 }

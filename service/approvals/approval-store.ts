@@ -1,15 +1,15 @@
 import type { Selectable } from 'kysely';
-import type { Ask, Decision } from '../../modules/contract.ts';
+import type { Decision } from '../../modules/contract.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import { storableJson, storableText } from '../platform/storable.ts';
-import type { Approval, ApprovalState } from './approval.ts';
+import type { Approval, ApprovalKind, ApprovalState } from './approval.ts';
 
 interface ApprovalTable {
   id: string;
   task_id: string;
   attempt: number;
   ask_id: string;
-  kind: Ask['kind'];
+  kind: ApprovalKind;
   title: string;
   detail: unknown;
   detail_hash: string;
@@ -134,6 +134,21 @@ export async function pendingOfTask(tx: Transaction, taskId: string): Promise<re
     .where('state', '=', 'pending')
     .orderBy('id')
     .forUpdate()
+    .execute();
+  return rows.map(fromRow);
+}
+
+/** Workflows whose draft waited past its deadline; those that somebody decides right now are left to them. */
+export async function dueDrafts(tx: Transaction, now: Date): Promise<readonly Approval[]> {
+  const rows = await tx
+    .as<Tables>()
+    .selectFrom('approval')
+    .selectAll()
+    .where('kind', '=', 'workflow')
+    .where('state', '=', 'pending')
+    .where('expires_at', '<=', now)
+    .forUpdate()
+    .skipLocked()
     .execute();
   return rows.map(fromRow);
 }

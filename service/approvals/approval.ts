@@ -1,19 +1,23 @@
-import { createHash } from 'node:crypto';
 import type { Ask, AttemptRef, Decision } from '../../modules/contract.ts';
+import { canonicalHash } from '../platform/canonical.ts';
 import { ServiceError } from '../platform/errors.ts';
 
+/** What is asked about: what an agent would do, a workflow that waits to be started, or a step that waits to begin. */
+export type ApprovalKind = Ask['kind'] | 'workflow' | 'step';
+
 /**
- * A question of a running task.
+ * A question that a person must decide: of a running task, or whether a workflow starts.
  *
  * pending   → decided (a person) | expired (its deadline) | withdrawn (its attempt ended)
  * The other three are final. An expired approval is a rejection.
  */
 export type ApprovalState = 'pending' | 'decided' | 'expired' | 'withdrawn';
 
+/** `task_id` is that of the workflow-to-be where `kind` is `workflow`. */
 export interface Approval extends AttemptRef {
   readonly id: string;
   readonly askId: string;
-  readonly kind: Ask['kind'];
+  readonly kind: ApprovalKind;
   readonly title: string;
   readonly detail: Readonly<Record<string, unknown>>;
   /** SHA-256 of what was asked; ties a decision to exactly one call. */
@@ -30,20 +34,7 @@ export interface Approval extends AttemptRef {
   readonly settledAt: Date | null;
 }
 
-export const hashDetail = (kind: Ask['kind'], detail: unknown): string =>
-  createHash('sha256')
-    .update(JSON.stringify([kind, sortKeys(detail)]))
-    .digest('hex');
-
-function sortKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([left], [right]) => (left < right ? -1 : 1))
-      .map(([key, one]) => [key, sortKeys(one)]),
-  );
-}
+export const hashDetail = (kind: ApprovalKind, detail: unknown): string => canonicalHash([kind, detail]);
 
 export const alreadySettled = (approval: Approval): ServiceError =>
   new ServiceError(
@@ -52,9 +43,17 @@ export const alreadySettled = (approval: Approval): ServiceError =>
     `This approval is already ${approval.state}${approval.decision ? ` (${approval.decision})` : ''}. Nothing was changed.`,
   );
 
+export const tooLate = (): ServiceError =>
+  new ServiceError(
+    'conflict',
+    'approval_expired',
+    'This approval waited past its deadline and counts as rejected. Nothing was changed.',
+  );
+
 export const present = (approval: Approval) => ({
   id: approval.id,
-  task_id: approval.task_id,
+  task_id: approval.kind === 'workflow' ? null : approval.task_id,
+  workflow_id: approval.kind === 'workflow' ? approval.task_id : null,
   attempt: approval.attempt,
   kind: approval.kind,
   title: approval.title,

@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { decisions } from '../../modules/contract.ts';
+import { decisions, type Decision } from '../../modules/contract.ts';
 import type { Authorize } from '../identity/authorize.ts';
-import { callerOf } from '../identity/identity.ts';
+import { callerOf, type Caller } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { notFound } from '../platform/errors.ts';
 import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
-import { present } from './approval.ts';
+import { present, type Approval } from './approval.ts';
 import { listApprovals, readApproval } from './approval-store.ts';
-import type { Approvals } from './approvals.ts';
+import type { ApprovalHook, Approvals } from './approvals.ts';
 
 const query = listQuery.extend({
   state: z.enum(['pending', 'decided', 'expired', 'withdrawn']).optional(),
@@ -16,14 +16,27 @@ const query = listQuery.extend({
 });
 const decisionBody = z.strictObject({ decision: z.enum(decisions), message: z.string().max(2_000).optional() });
 
-export function approvalsRoutes(parts: { database: Database; approvals: Approvals; authorize: Authorize }): Route[] {
-  const { database, approvals, authorize } = parts;
+export interface ApprovalRouteParts {
+  readonly database: Database;
+  readonly approvals: Approvals;
+  readonly authorize: Authorize;
+  /** What a later room does with a decision, in its transaction; null leaves it to the tasks. May refuse by throwing. */
+  readonly onDecision: (
+    approval: Approval,
+    caller: Caller,
+    decision: Decision,
+    requestId: string,
+  ) => Promise<ApprovalHook | null>;
+}
+
+export function approvalsRoutes(parts: ApprovalRouteParts): Route[] {
+  const { database, approvals, authorize, onDecision } = parts;
   return [
     {
       method: 'get',
       path: '/api/v2/agents/approvals',
       guard: 'user',
-      summary: 'Lists the questions of your running tasks, newest first.',
+      summary: 'Lists the questions that wait for you, newest first: of running tasks, and whether a draft may start.',
       handler: async (request, response) => {
         const { limit, cursor, state, task_id: taskId } = parse(query, request.query, 'The query');
         const items = await listApprovals(database, {
@@ -54,12 +67,14 @@ export function approvalsRoutes(parts: { database: Database; approvals: Approval
         const approval = isUuid(id) ? await readApproval(database, id) : null;
         if (!approval) throw notFound(`Approval '${id}'`);
         await authorize.act(caller, { what: `Approval '${id}'`, ...approval }, requestId(response));
+        const then = await onDecision(approval, caller, decision, requestId(response));
         const decided = await database.transaction((tx) =>
           approvals.decide(tx, approval, {
             actorId: caller.actor.id,
             decision,
             message: message ?? null,
             requestId: requestId(response),
+            ...(then ? { then } : {}),
           }),
         );
         response.json(present(decided));

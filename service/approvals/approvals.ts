@@ -2,30 +2,39 @@ import type { Ask, AttemptRef, Decision } from '../../modules/contract.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { uuidv7, type Clock } from '../platform/clock.ts';
 import type { Transaction } from '../platform/database.ts';
-import { alreadySettled, hashDetail, type Approval } from './approval.ts';
-import { insertApproval, pendingOfTask, readApproval, settlePending } from './approval-store.ts';
+import { alreadySettled, hashDetail, tooLate, type Approval, type ApprovalKind } from './approval.ts';
+import { dueDrafts, insertApproval, pendingOfTask, readApproval, settlePending } from './approval-store.ts';
 
 /** Asks, decisions and deadlines. */
 export interface Approvals {
   /** Stores a question with its deadline. Asking again is harmless. */
   request(tx: Transaction, request: ApprovalRequest): Promise<{ approval: Approval; isNew: boolean }>;
-  /** Records a person's decision. The same decision again is harmless; another one is a `conflict`. */
+  /**
+   * Records a person's decision. The same decision again is harmless; another one is a `conflict`, and so is `once`
+   * after the deadline, seen by whoever ends it or not. `then` runs in place of what follows from the decisions of tasks.
+   */
   decide(
     tx: Transaction,
     approval: Approval,
-    by: { actorId: string; decision: Decision; message: string | null; requestId: string },
+    by: { actorId: string; decision: Decision; message: string | null; requestId: string; then?: ApprovalHook },
   ): Promise<Approval>;
   /** Expires what is past its deadline; answers when the next one is due. */
   expireDue(tx: Transaction, taskId: string): Promise<{ nextDueAt: Date | null; pending: number }>;
+  /** Expires drafts of workflows that waited too long; no task looks after them. */
+  expireDrafts(tx: Transaction): Promise<void>;
   /** Ends the open questions of a task whose attempt is over. */
   withdraw(tx: Transaction, taskId: string): Promise<void>;
 }
 
 export interface ApprovalRequest extends AttemptRef {
-  readonly ask: Ask;
+  readonly ask: Omit<Ask, 'kind'> & { readonly kind: ApprovalKind };
   readonly workspaceId: string;
   readonly ownerId: string;
   readonly organizationId: string;
+  /** How long it waits, where that is not what a task's question does. */
+  readonly forMs?: number;
+  /** Who asks; left out, the bridge of the workspace. */
+  readonly actor?: string;
 }
 
 /** Runs in the transaction that settled the approval. */
@@ -70,11 +79,11 @@ export function makeApprovals(parts: {
     });
     if (!expired) return;
     await auditSettled(tx, expired, 'service', null);
-    await onSettled(tx, expired);
+    if (expired.kind !== 'workflow') await onSettled(tx, expired);
   }
 
   return {
-    async request(tx, { ask, task_id, attempt, workspaceId, ownerId, organizationId }) {
+    async request(tx, { ask, task_id, attempt, workspaceId, ownerId, organizationId, forMs = askMs, actor }) {
       const now = clock.now();
       const stored = await insertApproval(tx, {
         id: uuidv7(clock),
@@ -89,11 +98,11 @@ export function makeApprovals(parts: {
         ownerId,
         organizationId,
         askedAt: now,
-        expiresAt: new Date(now.getTime() + askMs),
+        expiresAt: new Date(now.getTime() + forMs),
       });
       if (stored.isNew)
         await audit.append(tx, {
-          actor: `bridge:${workspaceId}`,
+          actor: actor ?? `bridge:${workspaceId}`,
           action: 'approval.requested',
           target: { type: 'approval', id: stored.approval.id },
           outcome: 'success',
@@ -105,7 +114,8 @@ export function makeApprovals(parts: {
       return stored;
     },
 
-    async decide(tx, approval, { actorId, decision, message, requestId }) {
+    async decide(tx, approval, { actorId, decision, message, requestId, then = onSettled }) {
+      if (decision === 'once' && approval.state === 'pending' && approval.expiresAt <= clock.now()) throw tooLate();
       await lockTask(tx, approval.task_id);
       const decided = await settlePending(tx, approval.id, {
         state: 'decided',
@@ -120,7 +130,7 @@ export function makeApprovals(parts: {
         throw alreadySettled(settled);
       }
       await auditSettled(tx, decided, `user:${actorId}`, requestId);
-      await onSettled(tx, decided);
+      await then(tx, decided);
       return decided;
     },
 
@@ -132,6 +142,11 @@ export function makeApprovals(parts: {
       const open = pending.filter((one) => one.expiresAt > now);
       const next = open.map((one) => one.expiresAt.getTime());
       return { nextDueAt: next.length > 0 ? new Date(Math.min(...next)) : null, pending: open.length };
+    },
+
+    async expireDrafts(tx) {
+      const now = clock.now();
+      for (const approval of await dueDrafts(tx, now)) await expire(tx, approval, now);
     },
 
     async withdraw(tx, taskId) {

@@ -29,4 +29,23 @@ export const migrations: Record<string, Migration> = {
       await sql`create index on outrigger.approval (task_id) where state = 'pending'`.execute(db);
     },
   },
+  '2026-11-21-241-approval-of-a-workflow': {
+    async up(db) {
+      await sql`
+        alter table outrigger.approval
+          drop constraint approval_kind_check,
+          add constraint approval_kind_check check (kind in ('permission', 'question', 'verify', 'workflow'))`.execute(
+        db,
+      );
+    },
+  },
+  '2026-11-21-249-approval-of-a-step': {
+    async up(db) {
+      await sql`
+        alter table outrigger.approval
+          drop constraint approval_kind_check,
+          add constraint approval_kind_check
+            check (kind in ('permission', 'question', 'verify', 'workflow', 'step'))`.execute(db);
+    },
+  },
 };

@@ -1,7 +1,9 @@
-import type { RegisterRequest, ServiceRequests, ServiceRequestType } from '../../modules/contract.ts';
+import type { RegisterRequest, ReplyFrame, ServiceRequests, ServiceRequestType } from '../../modules/contract.ts';
 import { notify, type Database, type Transaction } from '../platform/database.ts';
 import { uuidv7, type Clock } from '../platform/clock.ts';
+import { storableJson } from '../platform/storable.ts';
 import { bridgeChannel, type BridgeIdentity, type StoredFrame } from './bridge.ts';
+import { forgetHarnessParts } from './harness-parts-store.ts';
 
 interface Tables {
   bridge: {
@@ -27,8 +29,12 @@ interface Tables {
     payload: string;
     created_at: Date;
     acked_at: Date | null;
+    reply: unknown;
   };
 }
+
+/** Channel on which the id of a command says that its reply is stored. */
+export const replyChannel = 'outrigger_bridge_reply';
 
 /** Stores the newest registration of a workspace. `superseded` is true when an older bridge was still connected. */
 export async function saveRegistration(
@@ -144,12 +150,13 @@ export async function sendToBridge<Type extends ServiceRequestType>(
   workspaceId: string,
   type: Type,
   payload: ServiceRequests[Type]['payload'],
-): Promise<void> {
+): Promise<string> {
+  const frameId = uuidv7(clock);
   await tx
     .as<Tables>()
     .insertInto('bridge_frame')
     .values({
-      frame_id: uuidv7(clock),
+      frame_id: frameId,
       workspace_id: workspaceId,
       type,
       payload: JSON.stringify(payload),
@@ -157,6 +164,23 @@ export async function sendToBridge<Type extends ServiceRequestType>(
     } as never)
     .execute();
   await notify(tx, bridgeChannel, workspaceId);
+  return frameId;
+}
+
+/** The reply to a command: null while there is none, and undefined where the command itself is gone. */
+export async function readReply(database: Database, frameId: string): Promise<ReplyFrame | null | undefined> {
+  const row = await database
+    .as<Tables>()
+    .selectFrom('bridge_frame')
+    .select('reply')
+    .where('frame_id', '=', frameId)
+    .executeTakeFirst();
+  return row && (row.reply as ReplyFrame | null);
+}
+
+/** Forgets a command with its reply; one that was not sent yet never is. */
+export async function forgetFrame(database: Database, frameId: string): Promise<void> {
+  await database.as<Tables>().deleteFrom('bridge_frame').where('frame_id', '=', frameId).execute();
 }
 
 /** Tells the bridge of a workspace that an attempt may be waiting. */
@@ -219,15 +243,21 @@ export async function readPresence(
   return row ? { connected: row.connected, harnessVersion: row.harness_version, lastSeenAt: row.last_seen_at } : null;
 }
 
-/** Marks a command as answered; false when it was already. */
-export async function acknowledge(tx: Transaction, frameId: string, now: Date): Promise<boolean> {
+/** Marks a command as answered; false when it was already. Whoever waits for `reply` is told. */
+export async function acknowledge(
+  tx: Transaction,
+  frameId: string,
+  now: Date,
+  reply: ReplyFrame | null,
+): Promise<boolean> {
   const done = await tx
     .as<Tables>()
     .updateTable('bridge_frame')
-    .set({ acked_at: now })
+    .set({ acked_at: now, ...(reply === null ? {} : { reply: storableJson(reply) }) })
     .where('frame_id', '=', frameId)
     .where('acked_at', 'is', null)
     .executeTakeFirst();
+  if (reply !== null) await notify(tx, replyChannel, frameId);
   return done.numUpdatedRows > 0n;
 }
 
@@ -264,6 +294,7 @@ export async function forgetBridge(
   if (bridge !== undefined && bridge.last_seen_at > since) return 'heard';
   await table.deleteFrom('bridge').where('workspace_id', '=', workspaceId).execute();
   await table.deleteFrom('bridge_frame').where('workspace_id', '=', workspaceId).execute();
+  await forgetHarnessParts(tx, workspaceId);
   await wakeBridge(tx, workspaceId);
   return bridge === undefined ? null : { ownerId: bridge.owner_id, organizationId: bridge.organization_id };
 }

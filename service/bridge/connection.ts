@@ -13,6 +13,7 @@ import type { Database } from '../platform/database.ts';
 import { asServiceError } from '../platform/http.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { BridgeHandlers, BridgeIdentity, StoredFrame } from './bridge.ts';
+import { callTypes } from './call-bridge.ts';
 import { acknowledge, pendingFrames, replaceToken, touch } from './bridge-store.ts';
 import { incomingFrame, isRequestType, requestSchemas } from './frames.ts';
 
@@ -214,7 +215,9 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
     if (!command) return;
     sent.delete(frame.id);
     await database.transaction(async (tx) => {
-      if (await acknowledge(tx, frame.id, clock.now())) await handlers.answered(tx, bridge, command, frame);
+      const isCall = callTypes.has(command.type);
+      if (await acknowledge(tx, frame.id, clock.now(), isCall ? frame : null))
+        await handlers.answered(tx, bridge, command, frame);
     });
   }
 

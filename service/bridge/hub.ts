@@ -1,10 +1,12 @@
-import type { IncomingMessage, Server } from 'node:http';
+import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { closeCodes, limits } from '../../modules/contract.ts';
 import { bearerOf } from '../identity/identity.ts';
 import { hashToken, type Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
+import { httpStatus } from '../platform/errors.ts';
+import { asServiceError } from '../platform/http.ts';
 import type { Listener } from '../platform/listener.ts';
 import type { Logger } from '../platform/logger.ts';
 import { bridgeChannel, type BridgeHandlers, type BridgeIdentity } from './bridge.ts';
@@ -27,6 +29,8 @@ export interface HubParts {
   readonly handlers: BridgeHandlers;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Takes connections to other paths; throws what the caller is to be answered. Left out, there are none. */
+  readonly elsewhere?: (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>;
 }
 
 export function makeBridgeHub(parts: HubParts): BridgeHub {
@@ -81,8 +85,9 @@ export function makeBridgeHub(parts: HubParts): BridgeHub {
 
   async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const path = (request.url ?? '').split('?')[0];
-    if (path !== bridgePath) return refuse(socket, 404, 'Not Found');
     if (draining) return refuse(socket, 503, 'Service Unavailable');
+    if (path !== bridgePath)
+      return parts.elsewhere ? parts.elsewhere(request, socket, head) : refuse(socket, 404, 'Not Found');
     const token = bearerOf(request);
     const bridge = token === undefined ? null : await bridgeByToken(database, hashToken(token), clock.now());
     if (!bridge) return refuse(socket, 401, 'Unauthorized');
@@ -104,8 +109,9 @@ export function makeBridgeHub(parts: HubParts): BridgeHub {
         sockets.add(socket);
         socket.once('close', () => sockets.delete(socket));
         upgrade(request, socket, head).catch((error: Error) => {
-          log.warn({ error: error.message }, 'cannot upgrade a connection');
-          refuse(socket, 500, 'Internal Server Error');
+          const status = httpStatus[asServiceError(error).kind];
+          if (status >= 500) log.warn({ error: error.message }, 'cannot upgrade a connection');
+          refuse(socket, status, STATUS_CODES[status] ?? 'Error');
         });
       });
     },

@@ -32,4 +32,19 @@ export const migrations: Record<string, Migration> = {
       await sql`create index on outrigger.bridge_frame (workspace_id, id) where acked_at is null`.execute(db);
     },
   },
+  '2026-11-21-200-frame-reply': {
+    async up(db) {
+      await sql`alter table outrigger.bridge_frame add reply jsonb`.execute(db);
+    },
+  },
+  '2026-11-21-207-harness-parts': {
+    async up(db) {
+      await sql`
+        create table outrigger.harness_parts (
+          workspace_id uuid primary key,
+          parts jsonb not null,
+          reported_at timestamptz not null
+        )`.execute(db);
+    },
+  },
 };

@@ -14,7 +14,7 @@ import { makeBrake } from './brake.ts';
 import { makeForge } from './forge.ts';
 import { makeRecordGit, makeSeldom } from './git-audit.ts';
 import { gitLimits, type GitLimits } from './git-call.ts';
-import { makeGrants, type Grant } from './grant.ts';
+import { makeGrants, type Grant, type Grants } from './grant.ts';
 import { nameOf } from './repository.ts';
 import { makeServeGit } from './serve-git.ts';
 import { makeRepositoriesOf } from './workspace-repositories.ts';
@@ -22,6 +22,8 @@ import { makeRepositoriesOf } from './workspace-repositories.ts';
 /** The room between a task's git and the hosts of its repositories: credentials stay here. */
 export interface Broker {
   readonly routes: readonly (Route & { readonly rawBody: true })[];
+  /** Which repositories a workspace's tasks reach, each with its best credential. */
+  readonly grantsOf: Grants['list'];
   /** Ends the open requests of a task and says how many there were. */
   abortCalls(taskId: string): number;
   /** Ends every open request and waits until each is audited. */
@@ -96,6 +98,7 @@ export function makeBroker(options: BrokerOptions): Broker {
         handler: git,
       },
     ],
+    grantsOf: grants.list,
     abortCalls: (taskId) => openCalls.abort(taskId),
     async close() {
       openCalls.abortAll();

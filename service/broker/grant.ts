@@ -22,7 +22,7 @@ export interface Grants {
   /** Errors: `forbidden`, with what is missing. */
   find(identity: TaskIdentity, asked: Wish, requestId: string): Promise<Grant>;
   /** Every repository of the workspace that there is a credential for, expired ones too; each with its best. */
-  list(identity: TaskIdentity, requestId: string): Promise<readonly Grant[]>;
+  list(of: Pick<TaskIdentity, 'workspaceId' | 'organizationId'>, requestId: string): Promise<readonly Grant[]>;
 }
 
 export function makeGrants(parts: {
@@ -39,9 +39,9 @@ export function makeGrants(parts: {
       if (credential.isExpired) throw credentialExpired(credential.name, credential.expiresAt ?? '');
       return { repository, credential };
     },
-    async list(identity, requestId) {
-      const credentials = await credentialsOf(identity.organizationId);
-      return (await repositoriesOf(identity, requestId)).flatMap((repository) => {
+    async list(of, requestId) {
+      const credentials = await credentialsOf(of.organizationId);
+      return (await repositoriesOf(of, requestId)).flatMap((repository) => {
         const credential = choose(credentials, repository, 'git-receive-pack');
         return credential ? [{ repository, credential }] : [];
       });

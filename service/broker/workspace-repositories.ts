@@ -11,7 +11,10 @@ const believeMs = 30_000;
 const mostRemembered = 2_000;
 
 /** Answers the repositories of a task's workspace. */
-export type RepositoriesOf = (identity: TaskIdentity, requestId: string) => Promise<readonly Repository[]>;
+export type RepositoriesOf = (
+  of: Pick<TaskIdentity, 'workspaceId'>,
+  requestId: string,
+) => Promise<readonly Repository[]>;
 
 /**
  * Asks Coder which repositories a workspace was built for, because whoever asks here lives in it and could name any.
@@ -47,12 +50,12 @@ export function listOf(values: ReadonlyMap<string, string>): readonly Repository
   return list;
 }
 
-/** A list of addresses, each with or without `#branch`, or of `REPOS_JSON`'s objects with an address in each. */
+/** A list of addresses, each with or without `#branch` and further words, or of `REPOS_JSON`'s objects with an address in each. */
 function addressesIn(text: string): string[] {
   try {
     const value = JSON.parse(text) as unknown;
     return (Array.isArray(value) ? (value as unknown[]) : []).flatMap((one) => {
-      if (typeof one === 'string') return one.split('#', 1);
+      if (typeof one === 'string') return one.split(/[#\s]/, 1);
       return typeof one === 'object' && one !== null && 'url' in one && typeof one.url === 'string' ? [one.url] : [];
     });
   } catch {

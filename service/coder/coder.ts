@@ -1,4 +1,4 @@
-import type { AuthChecks, CoderClient, Workspace } from 'coder-sdk-ts';
+import type { AuthChecks, CoderClient, User, Workspace } from 'coder-sdk-ts';
 import { isUuid } from '../platform/clock.ts';
 import { ServiceError, notFound } from '../platform/errors.ts';
 import { makeCaller, type Caller, type CallerOptions, type Who } from './caller.ts';
@@ -44,18 +44,23 @@ export interface Coder {
   templateVariables(versionId: string, context: CallContext): Promise<ReadonlyMap<string, string>>;
   /** What the owner chose for a build, by name, with the service's own token. */
   buildParameters(buildId: string, context: CallContext): Promise<ReadonlyMap<string, string>>;
+  /** With the service's own token, for work that outlives its owner's request; null when not visible to us. */
+  readUser(userId: string, context: CallContext): Promise<(CoderUser & { readonly isActive: boolean }) | null>;
   /** With the service's own token; null when it does not exist any more or is not visible to us. */
   readWorkspace(workspaceId: string, context: CallContext): Promise<CoderWorkspace | null>;
   /**
    * Makes sure that a workspace runs, with the service's own token: looks first, starts only a stopped one.
    * `starting` means ask again: each time the build is followed, to the status in which its job ends. `refused` is a
-   * sentence for the person, with Coder's own words where a build failed.
+   * sentence for the person, with Coder's own words where a build failed. `onStarted` is told the id of a build it made.
    */
   ensureRunning(
     workspaceId: string,
     context: CallContext,
+    onStarted?: OnStarted,
   ): Promise<'running' | 'starting' | { readonly refused: string }>;
 }
+
+type OnStarted = (buildId: string) => Promise<void>;
 
 export type CoderOptions = CallerOptions;
 
@@ -82,23 +87,40 @@ export function makeCoder(options: CoderOptions): Coder {
       named(() => caller.read('service', context, (client) => client.templateVersionVariables(versionId))),
     buildParameters: (buildId, context) =>
       named(() => caller.read('service', context, (client) => client.getBuildParameters(buildId))),
+    readUser: (userId, context) => readUser(caller, userId, context),
     readWorkspace: (workspaceId, context) => readWorkspace(caller, workspaceId, context),
-    ensureRunning: (workspaceId, context) => ensureRunning(caller, workspaceId, context),
+    ensureRunning: (workspaceId, context, onStarted) => ensureRunning(caller, workspaceId, context, onStarted),
   };
 }
 
 async function whoIs(caller: Caller, token: string, context: CallContext): Promise<CoderUser> {
   try {
-    const user = await caller.read({ token }, context, (client) => client.me());
-    return {
-      id: user.id,
-      username: user.username,
-      name: user.name ?? '',
-      email: user.email ?? '',
-      organizationIds: user.organization_ids ?? [],
-    };
+    return toUser(await caller.read({ token }, context, (client) => client.me()));
   } catch (error) {
     if (error instanceof ServiceError && error.kind === 'not_found') throw scopeMissing(error, 'user:read');
+    throw error;
+  }
+}
+
+const toUser = (user: User): CoderUser => ({
+  id: user.id,
+  username: user.username,
+  name: user.name ?? '',
+  email: user.email ?? '',
+  organizationIds: user.organization_ids ?? [],
+});
+
+/** Who has not signed in for long is `dormant` in Coder and comes back by signing in: not suspended. */
+async function readUser(
+  caller: Caller,
+  userId: string,
+  context: CallContext,
+): Promise<(CoderUser & { readonly isActive: boolean }) | null> {
+  try {
+    const user = await caller.read('service', context, (client) => client.getUser(userId));
+    return { ...toUser(user), isActive: user.status !== 'suspended' };
+  } catch (error) {
+    if (error instanceof ServiceError && error.kind === 'not_found') return null;
     throw error;
   }
 }
@@ -212,6 +234,7 @@ async function ensureRunning(
   caller: Caller,
   workspaceId: string,
   context: CallContext,
+  onStarted?: OnStarted,
 ): Promise<'running' | 'starting' | { readonly refused: string }> {
   const workspace = await readWorkspace(caller, workspaceId, context);
   if (workspace === null) return gone;
@@ -219,7 +242,10 @@ async function ensureRunning(
   if (decision === 'running') return decision;
   if (decision !== 'start') return followBuild(caller, workspace, context);
   try {
-    await caller.change('service', context, (client) => client.createBuild(workspaceId, { transition: 'start' }));
+    const build = await caller.change('service', context, (client) =>
+      client.createBuild(workspaceId, { transition: 'start' }),
+    );
+    await onStarted?.(build.id);
     return 'starting';
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;

@@ -24,6 +24,8 @@ export interface WorkspaceBounds {
   readonly profile: Profile | null;
   /** Null for a build as the form would have made it. */
   readonly breach: Breach | null;
+  /** Agents that the organization of the workspace may not use. */
+  readonly agentsOff?: readonly string[];
 }
 
 /** Without the variable the template is not ours, and nobody said that an agent may do more. */

@@ -29,6 +29,8 @@ export interface CoderWorkspace {
   readonly templateVersionId: string;
   /** Of the latest build; empty until its job has succeeded. Ids change with every build. */
   readonly agents: readonly CoderWorkspaceAgent[];
+  /** When somebody last used it, as Coder writes times; missing where Coder does not say. */
+  readonly lastUsedAt?: string;
 }
 
 export function toWorkspace(workspace: Workspace): CoderWorkspace {
@@ -53,6 +55,7 @@ export function toWorkspace(workspace: Workspace): CoderWorkspace {
       status,
       lifecycleState: lifecycle_state,
     })),
+    ...(workspace.last_used_at ? { lastUsedAt: workspace.last_used_at } : {}),
   };
 }
 

@@ -42,7 +42,7 @@ export interface CallModelParts {
 
 export type CallModel = (identity: TaskIdentity, request: Request, response: Response) => Promise<void>;
 
-interface Call {
+export interface Call {
   readonly id: string;
   readonly identity: TaskIdentity;
   readonly model: string;
@@ -62,7 +62,7 @@ export function makeCallModel(parts: CallModelParts): CallModel {
   return async (identity, request, response) => {
     let call: Call;
     try {
-      call = await admit(parts, identity, request);
+      call = await admit(parts, identity, await readCompletionRequest(request, parts.bodyLimitBytes));
     } catch (error) {
       // The caller went away while it was still sending: nobody asked, nobody listens.
       if (response.destroyed) return;
@@ -85,8 +85,11 @@ export function makeCallModel(parts: CallModelParts): CallModel {
   };
 }
 
-async function admit(parts: CallModelParts, identity: TaskIdentity, request: Request): Promise<Call> {
-  const completion: CompletionRequest = await readCompletionRequest(request, parts.bodyLimitBytes);
+export async function admit(
+  parts: CallModelParts,
+  identity: TaskIdentity,
+  completion: CompletionRequest,
+): Promise<Call> {
   const { models } = parts;
   // An alias means the task's model, which may itself be one.
   const model = models.resolve(
@@ -124,18 +127,24 @@ async function perform(parts: CallModelParts, call: Call, response: Response): P
     if (whole === null) response.end('data: [DONE]\n\n');
     else response.status(200).type('application/json').send(whole);
   } catch (error) {
-    const reason = call.fuse.reason();
-    const fault = reason === null ? asFault(error) : faultOfEnd(reason);
-    if (fault !== undefined) logFault(parts.log, fault, contextOf(call));
-    await close(parts, call, statusOf(call.fuse), fault?.code ?? null);
-    // A body that is still coming would be paid for and never read.
-    call.fuse.end('client_gone');
+    const fault = await closeFailed(parts, call, error);
     if (fault !== undefined && !response.destroyed) endWithFault(response, fault);
   }
 }
 
-/** The whole answer of a call without a stream; null when it was streamed to the response. */
-async function exchange(parts: CallModelParts, call: Call, response: Response): Promise<string | null> {
+/** Closes a call that did not end well. Answers what is to be told; undefined when nobody is left to hear it. */
+export async function closeFailed(parts: CallModelParts, call: Call, error: unknown): Promise<ModelFault | undefined> {
+  const reason = call.fuse.reason();
+  const fault = reason === null ? asFault(error) : faultOfEnd(reason);
+  if (fault !== undefined) logFault(parts.log, fault, contextOf(call));
+  await close(parts, call, statusOf(call.fuse), fault?.code ?? null);
+  // A body that is still coming would be paid for and never read.
+  call.fuse.end('client_gone');
+  return fault;
+}
+
+/** The whole answer of a call without a stream; null when it was streamed to the response, which one must have then. */
+export async function exchange(parts: CallModelParts, call: Call, response?: Response): Promise<string | null> {
   const { clock } = parts;
   const upstream = parts.upstream.with(await parts.providerKey(call.identity.organizationId));
   const answer = await upstream.send(call.body, call.isStream, call.fuse.signal);
@@ -144,10 +153,10 @@ async function exchange(parts: CallModelParts, call: Call, response: Response): 
     const body = await readText(answer, call.fuse, 64 * 1024);
     throw faultOfRefusal({ ...refusal, body }, upstream.scrub, clock.now());
   }
-  const relay = { upstream: answer, response, watch: call.watch, fuse: call.fuse, scrub: upstream.scrub };
+  const relay = { upstream: answer, watch: call.watch, fuse: call.fuse, scrub: upstream.scrub };
   try {
-    if (!call.isStream) return await readWhole(relay);
-    await relayStream(relay);
+    if (!call.isStream || response === undefined) return await readWhole(relay);
+    await relayStream({ ...relay, response });
     return null;
   } catch (error) {
     if (error instanceof ModelFault || call.fuse.reason() !== null) throw error;
@@ -171,7 +180,7 @@ const costsNothing: ReadonlySet<FaultCode> = new Set([
   'upstream_unreachable',
 ]);
 
-async function close(
+export async function close(
   parts: CallModelParts,
   call: Call,
   status: CallStatus,

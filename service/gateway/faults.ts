@@ -88,7 +88,11 @@ export const upstreamUnreachable = (cause: unknown): ModelFault =>
   );
 
 export const callLimitReached = (): ModelFault =>
-  new ModelFault(402, 'call_limit_reached', 'BudgetExceeded: this attempt has made all the model calls it may make.');
+  new ModelFault(
+    402,
+    'call_limit_reached',
+    'BudgetExceeded: this attempt may make no more model calls, by their number or by what they cost.',
+  );
 
 export const tokenEnded = (): ModelFault =>
   new ModelFault(401, 'token_ended', 'The token of this task has ended, so no model call is made for it.');

@@ -14,6 +14,8 @@ export interface TaskIdentity {
   readonly model: string;
   /** What this task may name, within what the gateway offers; left out, all of that. */
   readonly allowedModels?: readonly string[];
+  /** What all attempts of the task together may cost; left out, as much as it takes. */
+  readonly budgetMicroUsd?: number;
 }
 
 export type CallStatus = 'succeeded' | 'failed' | 'disconnected' | 'stopped';
@@ -50,6 +52,7 @@ interface TaskTokenTable {
   organization_id: string;
   model: string;
   allowed_models: string[] | null;
+  budget_micro_usd: number | null;
   created_at: Date;
   expires_at: Date;
   revoked_at: Date | null;
@@ -78,6 +81,7 @@ export async function insertToken(
       organization_id: token.organizationId,
       model: token.model,
       allowed_models: token.allowedModels === undefined ? null : [...token.allowedModels],
+      budget_micro_usd: token.budgetMicroUsd ?? null,
       created_at: token.createdAt,
       expires_at: token.expiresAt,
       revoked_at: null,
@@ -119,8 +123,10 @@ export async function findToken(db: Tables, hash: Buffer, now: Date): Promise<Ta
 /**
  * Counts one call against the attempt and writes its row, in one statement.
  *
- * Shape    `open`; `limit` when the attempt has made `maximumCalls`; `ended` when its token was revoked or has expired.
- * Safety   calls at the same moment never pass the limit together: the token's row is locked by the update.
+ * Shape    `open`; `limit` when the attempt has made `maximumCalls` or its task has spent its budget; `ended` when its
+ *          token was revoked or has expired.
+ * Safety   calls at the same moment never pass the limit of calls together: the token's row is locked by the update.
+ *          What a call costs is known when it has ended, so those that are open may pass the budget; the next may not.
  */
 export async function openCall(
   db: Tables,
@@ -137,7 +143,10 @@ export async function openCall(
     with counted as (
       update outrigger.task_token
       set calls = least(calls + 1, ${maximumCalls}),
-          limit_reached_at = case when calls >= ${maximumCalls} then coalesce(limit_reached_at, ${now}) else limit_reached_at end
+          limit_reached_at = case
+            when calls >= ${maximumCalls} or budget_micro_usd <= (
+              select coalesce(sum(cost_micro_usd), 0) from outrigger.model_call where task_id = ${identity.taskId})
+            then coalesce(limit_reached_at, ${now}) else limit_reached_at end
       where task_id = ${identity.taskId} and attempt = ${identity.attempt} and revoked_at is null and expires_at > ${now}
       returning task_id, attempt, workspace_id, owner_id, organization_id, limit_reached_at is null as opened
     ), written as (

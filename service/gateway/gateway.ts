@@ -4,6 +4,7 @@ import type { Database, Transaction } from '../platform/database.ts';
 import { ServiceError } from '../platform/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import { makeCallModel } from './call-model.ts';
+import { makeComplete, type Complete } from './complete.ts';
 import { gatewayRoutes, type RawRoute } from './gateway-routes.ts';
 import {
   findToken,
@@ -20,6 +21,7 @@ import {
 import { makeModelCatalog } from './models.ts';
 import { makeOpenCalls } from './open-calls.ts';
 import type { PriceTable } from './prices.ts';
+import { wantsKey } from './provider-keys.ts';
 import { bodyLimitBytes } from './request-body.ts';
 import { makeUpstream, type UpstreamFetch } from './upstream.ts';
 
@@ -30,6 +32,10 @@ export interface Gateway {
   readonly routes: readonly RawRoute[];
   /** Errors: `unauthenticated` for an unknown, ended or revoked token. */
   authenticate(token: string): Promise<TaskIdentity>;
+  /** A model call of the service itself, on behalf of `identity`. Errors: `ModelFault`. */
+  readonly complete: Complete;
+  /** Whether a model call can be made for an organization: the upstream takes no key, or there is one. */
+  hasModel(organizationId: string): Promise<boolean>;
   /** `ort_…` for one attempt; earlier tokens of the task end in the same transaction. */
   mintTaskToken(tx: Transaction, identity: TaskIdentity): Promise<string>;
   /** No call can begin with the task's tokens once this is committed; end those under way with `abortCalls`. */
@@ -81,7 +87,7 @@ export function makeGateway(options: GatewayOptions): Gateway {
   const openCalls = makeOpenCalls();
   const upstream = makeUpstream({ ...options.upstream, ...(options.fetch ? { fetch: options.fetch } : {}) });
   const callMs = options.callMs ?? 30 * 60_000;
-  const callModel = makeCallModel({
+  const callParts = {
     database,
     upstream,
     providerKey: options.providerKey ?? (() => Promise.resolve(null)),
@@ -94,9 +100,14 @@ export function makeGateway(options: GatewayOptions): Gateway {
     callMs,
     maximumCalls: options.maximumCallsPerAttempt ?? 500,
     bodyLimitBytes,
-  });
+  };
   return {
-    routes: gatewayRoutes({ callModel, models }),
+    routes: gatewayRoutes({ callModel: makeCallModel(callParts), models }),
+    complete: makeComplete(callParts),
+    hasModel: async (organizationId) =>
+      options.upstream.apiKey !== null ||
+      !wantsKey(options.upstream.url) ||
+      (await callParts.providerKey(organizationId)) !== null,
     async authenticate(token) {
       const identity = await findToken(tables, hashToken(token), clock.now());
       if (identity === undefined) throw taskTokenRefused();

@@ -57,7 +57,14 @@ const allowedModels: Migration = {
   },
 };
 
+const budgets: Migration = {
+  async up(database) {
+    await sql`alter table outrigger.task_token add column budget_micro_usd bigint`.execute(database);
+  },
+};
+
 export const migrations: Record<string, Migration> = {
   '2026-11-21-050-gateway': create,
   '2026-11-21-055-task-token-models': allowedModels,
+  '2026-11-21-215-task-token-budget': budgets,
 };

@@ -19,7 +19,13 @@ export const isProviderKey = (name: string): boolean => Object.hasOwn(providers,
  * A host of nobody above takes the one that the service's own setting is named after.
  */
 export function providerKeyName(upstreamUrl: string): string {
+  return knownKeyOf(upstreamUrl) ?? 'OPENROUTER_API_KEY';
+}
+
+/** Whether an upstream is one of those that answer nobody without a key; a model of one's own may need none. */
+export const wantsKey = (upstreamUrl: string): boolean => knownKeyOf(upstreamUrl) !== undefined;
+
+function knownKeyOf(upstreamUrl: string): string | undefined {
   const { hostname } = new URL(upstreamUrl);
-  const found = Object.entries(providers).find(([, host]) => hostname === host || hostname.endsWith(`.${host}`));
-  return found?.[0] ?? 'OPENROUTER_API_KEY';
+  return Object.entries(providers).find(([, host]) => hostname === host || hostname.endsWith(`.${host}`))?.[0];
 }

@@ -51,7 +51,7 @@ async function passEvent({ response, watch, fuse, scrub }: Relay, event: string)
 }
 
 /** Reads a whole answer and checks it; nothing is sent. */
-export async function readWhole({ upstream, watch, fuse, scrub }: Relay): Promise<string> {
+export async function readWhole({ upstream, watch, fuse, scrub }: Omit<Relay, 'response'>): Promise<string> {
   if (!contentType(upstream).includes('json')) throw endedTurn('upstream_not_a_stream');
   const text = await readText(upstream, fuse, largestPiece);
   watch.see(text);

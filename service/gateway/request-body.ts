@@ -67,7 +67,11 @@ export async function readCompletionRequest(request: Request, limitBytes: number
     );
   const encoding = request.headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity') throw invalidRequest('its body must not be compressed');
-  const text = await readText(request, limitBytes);
+  return parseCompletion(await readText(request, limitBytes));
+}
+
+/** Reads what a client sent, or what the service itself asks. Throws a `ModelFault`. */
+export function parseCompletion(text: string): CompletionRequest {
   let value: unknown;
   try {
     value = JSON.parse(text);

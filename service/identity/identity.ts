@@ -18,6 +18,8 @@ export interface Caller {
 export interface Identity {
   /** Asks Coder whose token the request carries. Throws `unauthenticated`. */
   authenticate(request: Request, response: Response): Promise<Caller>;
+  /** The same for a request that is to become a WebSocket. */
+  callerFor(request: { readonly headers: Request['headers'] }, requestId: string): Promise<Caller>;
 }
 
 type Known = Omit<Caller, 'token'>;
@@ -45,13 +47,12 @@ export function makeIdentity(options: { coder: Coder; clock: Clock }): Identity 
     return known;
   }
 
-  return {
-    async authenticate(request, response) {
-      const token = bearerOf(request);
-      if (token === undefined) throw missingToken();
-      return { token, ...(await actorOf(token, requestId(response))) };
-    },
+  const callerFor: Identity['callerFor'] = async (request, id) => {
+    const token = bearerOf(request);
+    if (token === undefined) throw missingToken();
+    return { token, ...(await actorOf(token, id)) };
   };
+  return { callerFor, authenticate: (request, response) => callerFor(request, requestId(response)) };
 }
 
 /** The token a request carries: `Coder-Session-Token`, `Authorization: Bearer`, or the alias `X-API-KEY`. */

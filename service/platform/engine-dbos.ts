@@ -134,6 +134,19 @@ export function createEngine(options: EngineOptions): Engine {
     if (registered.length > 0) await DBOS.applySchedules(registered);
   }
 
+  async function statuses(workflowIds: readonly string[]): Promise<ReadonlyMap<string, EngineStatus>> {
+    const { rows } = await database.pool.query<{ id: string; status: string }>(
+      'select workflow_uuid as id, status from dbos.workflow_status where workflow_uuid = any($1::text[])',
+      [workflowIds],
+    );
+    return new Map(
+      rows.flatMap(({ id, status }) => {
+        const known = states[status];
+        return known ? [[id, known] as const] : [];
+      }),
+    );
+  }
+
   /** A start under way comes to its end first: half a DBOS cannot be shut down. */
   async function stop(): Promise<void> {
     await starting?.catch(() => undefined);
@@ -172,13 +185,8 @@ export function createEngine(options: EngineOptions): Engine {
       }
     },
     cancel: async (workflowId) => (await client).cancelWorkflow(workflowId),
-    status: async (workflowId) => {
-      const { rows } = await database.pool.query<{ status: string }>(
-        'select status from dbos.workflow_status where workflow_uuid = $1',
-        [workflowId],
-      );
-      return states[rows[0]?.status ?? ''] ?? null;
-    },
+    status: async (workflowId) => (await statuses([workflowId])).get(workflowId) ?? null,
+    statuses,
   };
 }
 

@@ -82,6 +82,8 @@ export interface Engine {
   cancel(workflowId: string): Promise<void>;
   /** Null for an unknown workflow. */
   status(workflowId: string): Promise<EngineStatus | null>;
+  /** The same of many, in one query; an unknown workflow is missing. */
+  statuses(workflowIds: readonly string[]): Promise<ReadonlyMap<string, EngineStatus>>;
 }
 
 export interface EngineOptions {

@@ -1,10 +1,18 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import { isUuid } from './clock.ts';
+import type { Flag } from './flags.ts';
 import { httpStatus, ServiceError, type FieldError } from './errors.ts';
 
 /** How a caller proves who they are on a route. */
 export type Guard = 'open' | 'user' | 'task' | 'proof';
+
+/** Since when a route should not be used, from when it is no more, and the path that takes its place. */
+export interface Deprecated {
+  readonly since: Date;
+  readonly sunset: Date;
+  readonly instead: string;
+}
 
 /** One route, declared as data: `server.ts` puts the guard before the handler. */
 export interface Route {
@@ -13,6 +21,10 @@ export interface Route {
   readonly guard: Guard;
   /** One line for the API document. */
   readonly summary: string;
+  /** It is going: what takes its place is said with each answer. */
+  readonly deprecated?: Deprecated;
+  /** What must be on for one of the caller's organizations. */
+  readonly flag?: Flag;
   readonly handler: (request: Request, response: Response, next: NextFunction) => Promise<void> | void;
 }
 
@@ -41,6 +53,9 @@ export function pathParameter(request: Request, name: string): string {
   if (typeof value !== 'string') throw new ServiceError('internal', 'path_parameter_missing', `Route lacks :${name}.`);
   return value;
 }
+
+/** The routes of what can be turned off. */
+export const behind = (flag: Flag, routes: readonly Route[]): Route[] => routes.map((route) => ({ ...route, flag }));
 
 export interface Problem {
   readonly type: string;

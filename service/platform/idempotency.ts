@@ -86,7 +86,11 @@ export async function replay(
   return row.answer as StoredAnswer | null;
 }
 
-const hashOf = (body: unknown): string => createHash('sha256').update(JSON.stringify(body)).digest('hex');
+/** Of a request without a body there is nothing to write as JSON. */
+const hashOf = (body: unknown): string =>
+  createHash('sha256')
+    .update(JSON.stringify(body) ?? '')
+    .digest('hex');
 
 const findKey = (database: Pick<Transaction, 'as'>, id: { actor: string; route: string; key: string }) =>
   database

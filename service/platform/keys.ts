@@ -175,7 +175,9 @@ async function readOrCreate(
   if (options.mayGenerate === false)
     throw fault(
       variable,
-      'is not set and no key file exists. Every replica needs the same value. Make one with: openssl rand -base64 32',
+      `is not set and no key file exists. Every replica needs the same value. Make one with: ${
+        variable === keyringVariable ? `printf '{"1":"%s"}' "$(openssl rand -base64 32)"` : 'openssl rand -base64 32'
+      }`,
     );
   const randomness = options.randomness ?? systemRandomness;
   await mkdir(options.directory, { recursive: true, mode: 0o700 });

@@ -8,6 +8,10 @@ import { silentLogger, type Logger } from './logger.ts';
 /** Advisory locks share one number space per database: this one is ours, "outrigger" squeezed into 63 bits. */
 const migrationLock = '8030882127389193331';
 const pollMs = 100;
+/** Kysely's own name for it. */
+const migrationTable = 'kysely_migration';
+/** How the name of a migration ends that an older version cannot work with; a release after the last use of what goes. */
+const removes = '-removes';
 /** As long as the longest migration of another replica may take. */
 const lockWaitMs = 600_000;
 
@@ -72,10 +76,12 @@ async function migrateEngineTables(migrateEngine: () => Promise<void>): Promise<
 }
 
 async function migrateOwnTables({ database, migrations }: MigrationOptions): Promise<string[]> {
+  const later = await readLater(database, migrations);
   const migrator = new Migrator({
     db: database.as<unknown>(),
-    provider: { getMigrations: () => Promise.resolve({ ...migrations }) },
+    provider: { getMigrations: () => Promise.resolve({ ...later, ...migrations }) },
     allowUnorderedMigrations: true,
+    migrationTableName: migrationTable,
     migrationTableSchema: schemaName,
   });
   const { error, results } = await migrator.migrateToLatest();
@@ -83,6 +89,25 @@ async function migrateOwnTables({ database, migrations }: MigrationOptions): Pro
     throw migrationFailed(results?.find((result) => result.status === 'Error')?.migrationName, error);
   }
   return (results ?? []).map((result) => result.migrationName);
+}
+
+/**
+ * What a later version has applied and this one does not know: after a roll-back it is there and stays. Kysely would
+ * refuse to go on, and still does where the later one took something away; what only adds serves both versions.
+ */
+async function readLater(
+  database: Database,
+  known: Readonly<Record<string, Migration>>,
+): Promise<Record<string, Migration>> {
+  const { rows: found } = await database.pool.query(`select from pg_tables where schemaname = $1 and tablename = $2`, [
+    schemaName,
+    migrationTable,
+  ]);
+  if (found.length === 0) return {};
+  const { rows } = await database.pool.query<{ name: string }>(`select name from ${schemaName}.${migrationTable}`);
+  const nothing: Migration = { up: () => Promise.resolve() };
+  const added = rows.filter(({ name }) => !(name in known) && !name.endsWith(removes));
+  return Object.fromEntries(added.map(({ name }) => [name, nothing]));
 }
 
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

@@ -5,8 +5,18 @@ import helmet from 'helmet';
 import { pinoHttp } from 'pino-http';
 import { uuidv7, type Clock } from './clock.ts';
 import { notFound, ServiceError } from './errors.ts';
-import { asBodyFault, asServiceError, checkText, sendProblem, type Guard, type Route } from './http.ts';
+import type { Flag } from './flags.ts';
+import {
+  asBodyFault,
+  asServiceError,
+  checkText,
+  sendProblem,
+  type Deprecated,
+  type Guard,
+  type Route,
+} from './http.ts';
 import type { Logger } from './logger.ts';
+import { inSpan } from './tracing.ts';
 
 /** Lets a request pass or throws; leaves who is calling on `response.locals`. */
 export type GuardFunction = (request: Request, response: Response) => Promise<void>;
@@ -14,6 +24,8 @@ export type GuardFunction = (request: Request, response: Response) => Promise<vo
 export interface WebParts {
   readonly routes: readonly (Route & { readonly rawBody?: true })[];
   readonly guards: Readonly<Record<Guard, GuardFunction>>;
+  /** Throws where a flag is off for who calls. Left out, everything is on. */
+  readonly mustBeOn?: (flag: Flag, response: Response) => void;
   readonly bodyLimitBytes: number;
   readonly clock: Clock;
   readonly log: Logger;
@@ -21,6 +33,7 @@ export interface WebParts {
 
 export interface WebServer {
   readonly server: Server;
+  readonly routes: readonly Route[];
   listen(address: { host: string; port: number }): Promise<{ host: string; port: number }>;
   /** Takes no new connection, lets open requests finish for `graceMs`, then cuts them. */
   close(graceMs: number): Promise<void>;
@@ -40,6 +53,7 @@ export function makeWebServer(parts: WebParts): WebServer {
   });
   return {
     server,
+    routes: parts.routes,
     listen: (address) =>
       new Promise((resolve, reject) => {
         const refuse = (error: NodeJS.ErrnoException): void => reject(cannotListen(address, error));
@@ -84,15 +98,52 @@ function makeApp(parts: WebParts): Express {
     const guard = parts.guards[route.guard];
     app[route.method](
       route.path,
+      ...(route.deprecated === undefined ? [] : [saysThatItGoes(route.deprecated)]),
       (request, response, next) => guard(request, response).then(() => next(), next),
+      ...(route.flag === undefined ? [] : [whereOn(route.flag, parts.mustBeOn)]),
       ...(route.rawBody ? [] : [json]),
-      (request, response, next) => route.handler(request, response, next),
+      (request, response, next) => traced(route, request, response, next),
     );
   }
   app.use((request, _response, next) => next(notFound(`${request.method} ${request.path}`)));
   app.use(answerError(parts.log));
   return app;
 }
+
+/**
+ * Also on a refusal: whoever still calls should hear of it in time.
+ *
+ * Source: RFC 9745 (Deprecation, a structured date), RFC 8594 (Sunset, an HTTP date), RFC 5829 (successor-version).
+ */
+const saysThatItGoes =
+  ({ since, sunset, instead }: Deprecated): RequestHandler =>
+  (_request, response, next) => {
+    response.setHeader('Deprecation', `@${Math.floor(since.getTime() / 1_000)}`);
+    response.setHeader('Sunset', sunset.toUTCString());
+    response.append('Link', `<${instead}>; rel="successor-version"`);
+    next();
+  };
+
+/** A caller's `traceparent` is kept: its trace goes on in ours. */
+function traced(route: Route, request: Request, response: Response, next: NextFunction): Promise<void> {
+  const attributes = {
+    'http.request.method': request.method,
+    'http.route': route.path,
+    'request.id': String(response.locals['requestId']),
+  };
+  const parent = request.get('traceparent') ?? null;
+  return inSpan(`api ${request.method} ${route.path}`, { parent, attributes }, async (span) => {
+    await route.handler(request, response, next);
+    span?.setAttribute('http.response.status_code', response.statusCode);
+  });
+}
+
+const whereOn =
+  (flag: Flag, mustBeOn: WebParts['mustBeOn']): RequestHandler =>
+  (_request, response, next) => {
+    mustBeOn?.(flag, response);
+    next();
+  };
 
 /** Parses a JSON body and refuses, in it, in the query and in the path, what no room could store. */
 function readJson(limit: number): RequestHandler {

@@ -55,5 +55,5 @@ const mustAdminister = (): ServiceError =>
   new ServiceError(
     'forbidden',
     'organization_admin_required',
-    'Credentials of agents belong to the whole organization, and you do not administer it. Ask an organization admin.',
+    'Agents, their credentials and their limits belong to the whole organization, and you do not administer it. Ask an organization admin.',
   );

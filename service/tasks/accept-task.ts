@@ -9,7 +9,15 @@ import { ServiceError } from '../platform/errors.ts';
 import { parse, requestId } from '../platform/http.ts';
 import { once, replay, type IdempotencyRequest, type StoredAnswer } from '../platform/idempotency.ts';
 import { mustHaveRoom } from './queue-room.ts';
-import { checkWork, executeBody, submitTask, taskBody, type Submitter, type TaskBody } from './submit-task.ts';
+import {
+  checkWork,
+  executeBody,
+  submitTask,
+  taskBody,
+  type Submitter,
+  type TaskBody,
+  type Work,
+} from './submit-task.ts';
 import { narrow, type WorkBounds } from './work-bounds.ts';
 
 export interface AcceptParts {
@@ -56,6 +64,13 @@ export async function acceptTask(
   response.status(answer.status).location(`/api/v2/agents/tasks/${id}`).json(answer.body);
 }
 
+/** What a body asks for, within what its workspace allows. Throws `unprocessable`. */
+export function checkTask(bounds: WorkBounds, body: TaskBody): Work {
+  const { action, language, prompt, context, params } = body.payload;
+  const hints = { language, file_path: context.file_path };
+  return checkWork(bounds, body.type, action, { ...body, prompt, hints, payload: body.payload, params });
+}
+
 /** Checks a task and stores it, or answers what the same request got first. */
 async function accept(
   parts: AcceptParts,
@@ -64,16 +79,9 @@ async function accept(
   id: string,
   idempotency: IdempotencyRequest,
 ): Promise<StoredAnswer> {
-  const { action, language, prompt, context } = body.payload;
-  const workspace = await parts.authorize.workspace(caller, context.workspace_id, id);
+  const workspace = await parts.authorize.workspace(caller, body.payload.context.workspace_id, id);
   const inWorkspace = await parts.workspaceBounds.of(workspace, { actor: `user:${caller.actor.id}`, requestId: id });
-  const work = checkWork(narrow(parts.bounds, inWorkspace), body.type, action, {
-    ...body,
-    prompt,
-    hints: { language, file_path: context.file_path },
-    payload: body.payload,
-    params: body.payload.params,
-  });
+  const work = checkTask(narrow(parts.bounds, inWorkspace), body);
   return parts.database.transaction((tx) =>
     once(tx, parts.clock, idempotency, async () => {
       await mustHaveRoom(tx, parts.queueMax, { ownerId: caller.actor.id, tasks: 1 });

@@ -3,6 +3,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
 import type { Logger } from '../platform/logger.ts';
+import { inSpan } from '../platform/tracing.ts';
 import { chooseNext, type Admitted } from './choose-next.ts';
 import { appendEvent } from './task-events.ts';
 import { insertAttempt } from './task-store.ts';
@@ -23,7 +24,10 @@ export interface AdmitParts {
 
 /** Admits what may start. Runs on submit, on settle and every second; doing it too often is harmless. */
 export interface Admission {
+  /** Says of new tasks why they wait; a reason that became another is written by the next look at all. */
   admitNow(): Promise<number>;
+  /** The same, and writes anew on every task why it waits: what the interval does. */
+  lookAtAll(): Promise<number>;
   start(intervalMs: number): void;
   stop(): Promise<void>;
 }
@@ -40,12 +44,14 @@ export function makeAdmission(parts: AdmitParts): Admission {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<number> | undefined;
   let again = false;
+  let tellAll = true;
 
   async function drain(): Promise<number> {
     let total = 0;
     do {
-      again = false;
-      const admitted = await database.transaction((tx) => admitBatch(tx, parts));
+      const all = tellAll;
+      [again, tellAll] = [false, false];
+      const admitted = await database.transaction((tx) => admitBatch(tx, parts, all));
       for (const ref of admitted.slice(0, hintsPerBatch)) parts.onAdmitted(ref);
       total += admitted.length;
       if (admitted.length >= batchSize) again = true;
@@ -62,11 +68,17 @@ export function makeAdmission(parts: AdmitParts): Admission {
     return running;
   }
 
+  function lookAtAll(): Promise<number> {
+    tellAll = true;
+    return admitNow();
+  }
+
   return {
     admitNow,
+    lookAtAll,
     start(intervalMs) {
       timer = setInterval(() => {
-        admitNow().catch((error: Error) => log.error({ error }, 'admission failed'));
+        lookAtAll().catch((error: Error) => log.error({ error }, 'admission failed'));
       }, intervalMs);
     },
     async stop() {
@@ -77,12 +89,19 @@ export function makeAdmission(parts: AdmitParts): Admission {
 }
 
 /** One pass over every workspace that has a free place. */
-async function admitBatch(tx: Transaction, parts: AdmitParts): Promise<readonly AttemptRef[]> {
+async function admitBatch(tx: Transaction, parts: AdmitParts, tellAll: boolean): Promise<readonly AttemptRef[]> {
   const { clock } = parts;
   const now = clock.now();
-  await tx.client.query('select pg_advisory_xact_lock($1)', [admissionLock]);
-  const { rows } = await chooseNext({ perWorkspace: parts.perWorkspace, batchSize, now }).execute(tx.as<unknown>());
-  for (const admitted of rows) await begin(tx, parts, admitted, now);
+  // Postgres guesses this statement to be long where many tasks wait, and would compile it for seconds each time.
+  await tx.client.query(`select set_config('jit', 'off', true), pg_advisory_xact_lock($1)`, [admissionLock]);
+  const { perWorkspace } = parts;
+  const { rows } = await chooseNext({ perWorkspace, batchSize, now, tellAll }).execute(tx.as<unknown>());
+  for (const admitted of rows) {
+    const { id, attempt, agent, trace_parent: parent } = admitted;
+    await inSpan('scheduler', { parent, attributes: { 'task.id': id, attempt, agent } }, () =>
+      begin(tx, parts, admitted, now),
+    );
+  }
   return rows.map(({ id, attempt }) => ({ task_id: id, attempt }));
 }
 

@@ -5,7 +5,7 @@ import type { Transaction } from '../platform/database.ts';
 import { endModelCalls, type SettleParts } from './settle.ts';
 import { appendEvent } from './task-events.ts';
 import { moveTask } from './task-store.ts';
-import type { TaskRecord } from './task.ts';
+import { auditOf, type TaskRecord } from './task.ts';
 
 /**
  * Moves a running task to `stopping` and sends the command; the bridge answers with its receipt. An agent of the service
@@ -24,11 +24,8 @@ export async function askToStop(
   await parts.audit.append(tx, {
     actor: by.actor,
     action: 'task.stop_requested',
-    target: { type: 'task', id: task.id },
+    ...auditOf(task),
     outcome: 'success',
-    ownerId: task.ownerId,
-    organizationId: task.organizationId,
-    workspaceId: task.workspaceId,
     requestId: by.requestId,
     data: { attempt: task.attempt, state: task.state, reason },
   });

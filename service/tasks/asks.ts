@@ -61,7 +61,7 @@ async function beginWaiting(
   await appendEvent(tx, { taskId: task.id, attempt: attempt.number, type: 'approval.requested', at: now, data });
 }
 
-const sendDecision = (tx: Transaction, clock: Clock, approval: Approval): Promise<void> =>
+const sendDecision = (tx: Transaction, clock: Clock, approval: Approval): Promise<unknown> =>
   sendToBridge(tx, clock, approval.workspaceId, 'decision', {
     task_id: approval.task_id,
     attempt: approval.attempt,
@@ -72,12 +72,16 @@ const sendDecision = (tx: Transaction, clock: Clock, approval: Approval): Promis
 
 /** Subscribed to settled approvals: tells the bridge and lets the task run on when nothing else is open. */
 export const makeApprovalHook =
-  (clock: Clock, countPending: (tx: Transaction, taskId: string) => Promise<number>) =>
+  (
+    clock: Clock,
+    countPending: (tx: Transaction, taskId: string) => Promise<number>,
+    release: (tx: Transaction, task: TaskRecord, approval: Approval) => Promise<void>,
+  ) =>
   async (tx: Transaction, approval: Approval): Promise<void> => {
     const task = await lockTask(tx, approval.task_id);
     if (!task || task.attempt !== approval.attempt || task.state === 'finished') return;
     const now = clock.now();
-    await sendDecision(tx, clock, approval);
+    if (approval.kind !== 'step') await sendDecision(tx, clock, approval);
     await appendEvent(tx, {
       taskId: task.id,
       attempt: approval.attempt,
@@ -85,6 +89,7 @@ export const makeApprovalHook =
       at: now,
       data: { approval_id: approval.id, decision: approval.decision, decided_by: approval.decidedBy },
     });
+    if (approval.kind === 'step') return release(tx, task, approval);
     if (task.state !== 'waiting' || (await countPending(tx, task.id)) > 0) return;
     const attempt = await readAttempt(tx, task.id, approval.attempt);
     await moveTask(tx, task, 'running', { reason: null });

@@ -1,5 +1,4 @@
-import { timing, type AttemptRef, type Evidence, type Reason } from '../../modules/contract.ts';
-import type { ServiceAgent } from '../agents/service-agent.ts';
+import { timing, type Agent, type AttemptRef, type Evidence, type Reason } from '../../modules/contract.ts';
 import { wakeBridge } from '../bridge/bridge-store.ts';
 import type { Coder } from '../coder/coder.ts';
 import type { Database, Transaction } from '../platform/database.ts';
@@ -18,12 +17,13 @@ import {
   type TaskRecord,
 } from './task.ts';
 import { done, lockCurrent, wait, type Turn } from './turn.ts';
+import { ensureStarted } from './workspace-start.ts';
 
 export interface AttemptParts extends SettleParts {
   readonly database: Database;
-  readonly coder: Pick<Coder, 'ensureRunning'>;
+  readonly coder: Pick<Coder, 'ensureRunning' | 'readWorkspace'>;
   /** Agents that work in this process. */
-  readonly serviceAgents: readonly ServiceAgent[];
+  readonly serviceAgents: readonly Agent[];
   readonly log: Logger;
   /** Since when this process can hear heartbeats. */
   readonly aliveSince: Date;
@@ -101,7 +101,7 @@ export async function takeTurn(parts: AttemptParts, ref: AttemptRef): Promise<Tu
   const attempt = await readAttempt(parts.database, ref.task_id, ref.attempt);
   if (!attempt) return done();
   if (attempt.state === 'preparing') {
-    const agent = parts.serviceAgents.find(({ name }) => name === attempt.agent);
+    const agent = parts.serviceAgents.find((one) => one.name() === attempt.agent);
     return agent ? runHere(parts, agent, ref) : prepare(parts, ref);
   }
   return parts.database.transaction((tx) => lockedTurn(tx, parts, ref));
@@ -146,7 +146,7 @@ async function isWorkspaceReady(
   if (task.state === 'stopping' || task.state === 'finished') return 'running';
   try {
     const context = { actor: `user:${task.ownerId}`, requestId: task.requestId };
-    return await parts.coder.ensureRunning(task.workspaceId, context);
+    return await ensureStarted(parts, task, context);
   } catch (error) {
     parts.log.warn({ error, taskId: task.id }, 'cannot ask whether a workspace runs');
     return 'unknown';

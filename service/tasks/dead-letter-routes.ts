@@ -3,13 +3,10 @@ import { callerOf } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
 import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
-import { submitterOf, type AcceptParts } from './accept-task.ts';
+import type { AcceptParts } from './accept-task.ts';
 import { listDeadLetters, markRequeued, readDeadLetter, type DeadLetter } from './dead-letter-store.ts';
-import { mustHaveRoom } from './queue-room.ts';
-import { submitTask, type Work } from './submit-task.ts';
+import { prepareAgain } from './submit-again.ts';
 import { readTask } from './task-store.ts';
-import type { TaskRecord } from './task.ts';
-import { narrow, refusalOf } from './work-bounds.ts';
 
 const base = '/api/v2/agents/dead-letters';
 
@@ -51,53 +48,27 @@ async function requeue(parts: AcceptParts, request: Request, response: Response)
   const dead = known ? await readTask(parts.database, known.taskId) : null;
   if (!known || !dead || known.ownerId !== caller.actor.id) throw notFound(`Dead letter '${id}'`);
   const context = { actor: `user:${caller.actor.id}`, requestId: requestId(response) };
-  const workspace = await parts.authorize.workspace(caller, dead.workspaceId, context.requestId);
-  const limits = narrow(parts.bounds, await parts.workspaceBounds.of(workspace, context));
-  const refusal = refusalOf(limits, dead);
-  if (refusal) throw refusal;
+  const again = await prepareAgain(parts, caller, dead, context.requestId);
   const taskId = await parts.database.transaction(async (tx) => {
     const letter = await readDeadLetter(tx, id, true);
     if (letter?.requeuedAs) return letter.requeuedAs;
-    await mustHaveRoom(tx, parts.queueMax, { ownerId: caller.actor.id, tasks: 1 });
-    const again = await submitTask(tx, parts, {
-      work: workOf(dead),
-      workspace,
-      submitter: submitterOf(caller),
-      requestId: context.requestId,
-      baseCommits: dead.baseCommits,
-    });
-    await markRequeued(tx, id, { at: parts.clock.now(), by: caller.actor.id, as: again });
+    const taskId = await again(tx);
+    await markRequeued(tx, id, { at: parts.clock.now(), by: caller.actor.id, as: taskId });
     await parts.audit.append(tx, {
       ...context,
       action: 'dead_letter.requeued',
       target: { type: 'task', id: dead.id },
       outcome: 'success',
       ownerId: dead.ownerId,
-      organizationId: workspace.organizationId,
-      workspaceId: workspace.id,
-      data: { dead_letter_id: id, task_id: again },
+      organizationId: dead.organizationId,
+      workspaceId: dead.workspaceId,
+      data: { dead_letter_id: id, task_id: taskId },
     });
-    return again;
+    return taskId;
   });
   parts.admitSoon();
   response.status(202).location(`/api/v2/agents/tasks/${taskId}`).json({ id: taskId, status: 'queued' });
 }
-
-/** The work of a task, to be done once more by whoever had it last. */
-const workOf = (task: TaskRecord): Work => ({
-  agent: task.agent,
-  action: task.action,
-  prompt: task.prompt,
-  payload: task.payload,
-  profile: task.profile,
-  model: task.model,
-  fallback: null,
-  verify: task.verify,
-  priority: task.priority,
-  timeoutMs: task.timeoutMs,
-  maxAttempts: task.maxAttempts,
-  retryDelayMs: task.retryDelayMs,
-});
 
 const present = (letter: DeadLetter) => ({
   id: letter.id,

@@ -94,6 +94,13 @@ export async function readDeadLetter(
   return row ? fromRow(row) : null;
 }
 
+/** The dead letter of a task, held until the transaction ends. */
+export async function lockLetterOf(tx: Transaction, taskId: string): Promise<DeadLetter | null> {
+  const query = tx.as<Tables>().selectFrom('dead_letter').selectAll().where('task_id', '=', taskId);
+  const row = await query.forUpdate().executeTakeFirst();
+  return row ? fromRow(row) : null;
+}
+
 /** An owner's dead letters, newest first. */
 export async function listDeadLetters(
   database: Database,

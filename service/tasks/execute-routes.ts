@@ -1,9 +1,11 @@
 import type { Request, Response } from 'express';
 import { sql } from 'kysely';
 import { z } from 'zod';
+import { credentialNeeded } from '../agents/actions.ts';
+import type { AgentEntry } from '../agents/agent-entry.ts';
 import { entriesOf } from '../agents/agent-entry-store.ts';
 import { agentsSeen } from '../agents/presence.ts';
-import type { RegisteredAgent } from '../agents/registry.ts';
+import type { RegisteredAgent } from '../agents/agent.ts';
 import { callerOf } from '../identity/identity.ts';
 import type { Database } from '../platform/database.ts';
 import { notFound } from '../platform/errors.ts';
@@ -36,7 +38,7 @@ export function executeRoutes(parts: AcceptParts): Route[] {
         const able = action === undefined ? null : await agentsSeen(database, clock.now(), action);
         const shown = agents.filter((agent) => able?.has(agent.name()) ?? true);
         const { organizationIds } = callerOf(response).actor;
-        const entries = (await Promise.all(organizationIds.map((id) => entriesOf(database, id)))).flat();
+        const entries = await entriesFor(organizationIds);
         const theirs = entries.map(({ name, organizationId }) => ({ name, organization_id: organizationId }));
         response.json({ items: [...(await describe(shown)), ...(able ? [] : theirs)], next_cursor: null });
       },
@@ -45,9 +47,10 @@ export function executeRoutes(parts: AcceptParts): Route[] {
       method: 'get',
       path: '/api/v2/agents/agentzero/agents',
       guard: 'user',
-      summary: 'Lists the agents that a step of a workflow may use.',
+      summary: 'Lists the agents that a step of your workflow may use: your organization gave what they need.',
       handler: async (_request, response) => {
-        const items = await describe(agents.filter(({ actions }) => actions.length > 0));
+        const entries = await entriesFor(callerOf(response).actor.organizationIds);
+        const items = await describe(agents.filter((agent) => hasCredential(agent.name(), entries)));
         response.json({ items, next_cursor: null });
       },
     },
@@ -59,6 +62,10 @@ export function executeRoutes(parts: AcceptParts): Route[] {
       handler: (request, response) => status(request, response),
     },
   ];
+
+  async function entriesFor(organizationIds: readonly string[]): Promise<readonly AgentEntry[]> {
+    return (await Promise.all(organizationIds.map((id) => entriesOf(database, id)))).flat();
+  }
 
   async function describe(some: readonly RegisteredAgent[]) {
     const seen = await agentsSeen(database, clock.now());
@@ -85,6 +92,13 @@ export function executeRoutes(parts: AcceptParts): Route[] {
       last_error: await lastError(database, name, actor.id),
     });
   }
+}
+
+/** Whether one of these organizations gave what the agent cannot work without. */
+function hasCredential(agent: string, entries: readonly AgentEntry[]): boolean {
+  const needed = credentialNeeded[agent];
+  if (needed === undefined) return true;
+  return entries.some(({ name, spec }) => name === agent && spec.credentials.some(({ env }) => env === needed));
 }
 
 const healthOf = (isAvailable: boolean | undefined) => (isAvailable === true ? 'available' : 'unavailable');

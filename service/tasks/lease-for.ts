@@ -1,8 +1,8 @@
-import type { Lease } from '../../modules/contract.ts';
+import type { Lease, TaskMessage } from '../../modules/contract.ts';
 import type { TaskRecord } from './task.ts';
 
 /** What a bridge is told of a task. Message and part ids follow from the task, so that resending is harmless. */
-export const leaseFor = (task: TaskRecord, taskToken: string): Lease => ({
+export const leaseFor = (task: TaskRecord, taskToken: string, messages: readonly TaskMessage[]): Lease => ({
   task_id: task.id,
   attempt: task.attempt,
   title: task.title,
@@ -10,6 +10,7 @@ export const leaseFor = (task: TaskRecord, taskToken: string): Lease => ({
   session_id: task.sessionId,
   message_id: `msg_${task.id.replaceAll('-', '')}`,
   part_id: `prt_${task.id.replaceAll('-', '')}`,
+  messages,
   profile: task.profile,
   model: task.model,
   verify: task.verify,

@@ -9,12 +9,13 @@ import {
 import type { BridgeHandlers, BridgeIdentity, StoredFrame } from '../bridge/bridge.ts';
 import type { Transaction } from '../platform/database.ts';
 import { storableText } from '../platform/storable.ts';
-import type { Clock } from '../platform/clock.ts';
+import { isUuid, type Clock } from '../platform/clock.ts';
 import type { ServiceError } from '../platform/errors.ts';
 import { takeAsk } from './asks.ts';
 import { beginRunning, fencedOff, lockHeld, look, mustBeCurrent, type LeaseParts } from './held-attempt.ts';
 import { leaseFor } from './lease-for.ts';
 import { appendEvent } from './task-events.ts';
+import { markDelivered, undelivered } from './task-message-store.ts';
 import {
   changeAttempt,
   changeTask,
@@ -23,7 +24,7 @@ import {
   lockTask,
   readAttempt,
 } from './task-store.ts';
-import { failedEvidence, type AttemptRecord, type TaskRecord } from './task.ts';
+import { auditOf, failedEvidence, type AttemptRecord, type TaskRecord } from './task.ts';
 import { refusalOf, type WorkLimits } from './work-bounds.ts';
 
 /** What the tasks room does with the frames of a bridge. */
@@ -77,6 +78,8 @@ async function claim(
     return null;
   });
   for (const ref of ended) await look(parts, ref, `lost:${ref.task_id}:${ref.attempt}`);
+  // Until then it waits as long as a bridge may take to come; lease and time limit end sooner.
+  if (lease) await look(parts, lease, `leased:${lease.task_id}:${lease.attempt}`);
   return lease;
 }
 
@@ -112,11 +115,8 @@ async function refuseLease(
   await parts.audit.append(tx, {
     actor: 'service',
     action: 'task.lease_refused',
-    target: { type: 'task', id: task.id },
+    ...auditOf(task),
     outcome: 'denied',
-    ownerId: task.ownerId,
-    organizationId: task.organizationId,
-    workspaceId: task.workspaceId,
     data: { attempt: task.attempt, code, model: task.model, profile: task.profile },
   });
 }
@@ -140,11 +140,8 @@ async function grant(
   await parts.audit.append(tx, {
     actor: `bridge:${task.workspaceId}`,
     action: 'task.leased',
-    target: { type: 'task', id: task.id },
+    ...auditOf(task),
     outcome: 'success',
-    ownerId: task.ownerId,
-    organizationId: task.organizationId,
-    workspaceId: task.workspaceId,
     data: { attempt: task.attempt, generation: bridge.generation },
   });
   const token = await parts.gateway.mintTaskToken(tx, {
@@ -154,9 +151,10 @@ async function grant(
     ownerId: task.ownerId,
     organizationId: task.organizationId,
     model: task.model,
+    ...(task.budgetMicroUsd === null ? {} : { budgetMicroUsd: task.budgetMicroUsd }),
     ...(limits.allowedModels === null ? {} : { allowedModels: limits.allowedModels }),
   });
-  return leaseFor(task, token);
+  return leaseFor(task, token, await undelivered(tx, task.id));
 }
 
 /** Renews every lease that is still the bridge's; answers the others, which it must drop. */
@@ -197,6 +195,9 @@ async function takeEvent(
     if (task.state === 'starting') await beginRunning(tx, task, now);
     if (payload.type === 'session.opened' && typeof payload.data['session_id'] === 'string')
       await changeTask(tx, task.id, { session_id: storableText(payload.data['session_id'].slice(0, 200)) });
+    const { id } = payload.data;
+    if (payload.type === 'message.sent' && typeof id === 'string' && isUuid(id))
+      await markDelivered(tx, { taskId: task.id, id, attempt: attempt.number, at: now });
     await appendEvent(tx, {
       taskId: task.id,
       attempt: attempt.number,
@@ -238,7 +239,7 @@ async function auditAnswer(
 ): Promise<void> {
   await parts.audit.append(tx, {
     actor: `bridge:${bridge.workspaceId}`,
-    action: `bridge.${frame.type}_answered`,
+    action: `bridge.${frame.type.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_answered`,
     target: { type: 'workspace', id: bridge.workspaceId },
     outcome: reply.success ? 'success' : 'failure',
     ownerId: bridge.ownerId,

@@ -113,4 +113,79 @@ export const migrations: Record<string, Migration> = {
       await sql`create index on outrigger.attempt (created_at) where number = 1`.execute(db);
     },
   },
+  '2026-11-21-216-budget-of-a-task': {
+    async up(db) {
+      await sql`alter table outrigger.task add budget_micro_usd bigint`.execute(db);
+    },
+  },
+  '2026-11-21-211-runs-of-a-step': {
+    async up(db) {
+      await sql`alter table outrigger.task add step_run integer not null default 1`.execute(db);
+      await sql`alter table outrigger.task add unique (workflow_id, step_id, step_run)`.execute(db);
+      await sql`alter table outrigger.task drop constraint task_workflow_id_step_id_key`.execute(db);
+    },
+  },
+  '2026-11-21-240-task-history': {
+    async up(db) {
+      await sql`
+        create index on outrigger.task (organization_id, agent, action, model, id desc) where state = 'finished'`.execute(
+        db,
+      );
+    },
+  },
+  '2026-11-21-260-task-messages': {
+    async up(db) {
+      await sql`
+        create table outrigger.task_message (
+          id uuid primary key,
+          task_id uuid not null references outrigger.task (id),
+          author_id uuid not null,
+          text text not null,
+          created_at timestamptz not null,
+          delivered_at timestamptz,
+          attempt integer
+        )`.execute(db);
+      await sql`create index on outrigger.task_message (task_id, id)`.execute(db);
+    },
+  },
+  '2026-11-21-224-named-task': {
+    async up(db) {
+      await sql`
+        create table outrigger.named_task (
+          owner_id uuid not null,
+          name text not null,
+          content_hash text not null,
+          task_id uuid,
+          written_at timestamptz not null,
+          primary key (owner_id, name)
+        )`.execute(db);
+    },
+  },
+  '2026-11-21-261-trace-of-a-task': {
+    async up(db) {
+      await sql`alter table outrigger.task add trace_parent text, add retry_of uuid`.execute(db);
+    },
+  },
+  '2026-11-21-281-workspace-start': {
+    async up(db) {
+      await sql`
+        create table outrigger.workspace_start (
+          workspace_id uuid primary key,
+          organization_id uuid not null,
+          agent text not null,
+          build_id uuid not null,
+          started_at timestamptz not null,
+          look_at timestamptz not null,
+          stopping_since timestamptz
+        )`.execute(db);
+      await sql`create index on outrigger.task (workspace_id, finished_at)`.execute(db);
+    },
+  },
+  '2026-11-21-290-queue-indexes': {
+    async up(db) {
+      await sql`create index on outrigger.task (workspace_id, agent) where state = 'queued'`.execute(db);
+      await sql`create index on outrigger.task (owner_id) where state = 'queued'`.execute(db);
+      await sql`create index on outrigger.task (id) where state = 'queued' and reason is null`.execute(db);
+    },
+  },
 };

@@ -1,5 +1,7 @@
+import type { TaskResult } from '../../modules/contract.ts';
+import { outcomeEvidence } from './outcome-evidence.ts';
 import type { AttemptRecord, TaskRecord } from './task.ts';
-import { exitCodeOf, phaseOf } from './words.ts';
+import { appStatusOf, exitCodeOf, phaseOf } from './words.ts';
 
 const seconds = (from: Date | null, to: Date | null): number | null =>
   from && to ? (to.getTime() - from.getTime()) / 1_000 : null;
@@ -15,6 +17,7 @@ export const summarizeTask = (task: TaskRecord) => ({
   state: task.state,
   outcome: task.outcome,
   phase: phaseOf(task),
+  app_status: appStatusOf(task),
   exit_code: exitCodeOf(task),
   reason: task.reason,
   message: task.message,
@@ -27,6 +30,7 @@ export const summarizeTask = (task: TaskRecord) => ({
   workspace_name: task.workspaceName,
   workflow_id: task.workflowId,
   step_id: task.stepId,
+  retry_of: task.retryOf,
   profile: task.profile,
   model: task.model,
   branch: task.branch,
@@ -48,11 +52,20 @@ export const presentTask = (task: TaskRecord, attempts: readonly AttemptRecord[]
   prompt: task.prompt,
   payload: task.payload,
   verify: task.verify,
+  result: resultOf(task),
   evidence: task.evidence,
+  outcome_evidence: outcomeEvidence(task.evidence, task.outcome),
   retry: { max: task.maxAttempts, backoff_seconds: task.retryDelayMs / 1_000 },
+  budget_micro_usd: task.budgetMicroUsd,
   fallback: task.fallback,
   attempts: attempts.map(presentAttempt),
 });
+
+/** What a task that did not fail came to; null while there is nothing to show. */
+const resultOf = ({ outcome, evidence }: TaskRecord): TaskResult | null =>
+  evidence !== null && (outcome === 'succeeded' || outcome === 'no_change')
+    ? { output: evidence.last_message?.text ?? '', objects: evidence.objects ?? [] }
+    : null;
 
 const presentAttempt = (attempt: AttemptRecord) => ({
   number: attempt.number,

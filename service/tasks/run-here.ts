@@ -1,6 +1,13 @@
-import { timing, type AttemptRef, type Evidence } from '../../modules/contract.ts';
+import {
+  handedOver,
+  timing,
+  type Agent,
+  type AttemptRef,
+  type Evidence,
+  type TaskResult,
+} from '../../modules/contract.ts';
 import { catalogue } from '../agents/actions.ts';
-import { AgentFailure, type ServiceAgent, type ServiceResult } from '../agents/service-agent.ts';
+import { AgentFailure } from '../agents/agent-failure.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -8,7 +15,7 @@ import { askToStop } from './ask-to-stop.ts';
 import { beginRunning } from './held-attempt.ts';
 import { settleAttempt, type SettleParts } from './settle.ts';
 import { changeAttempt } from './task-store.ts';
-import { failedEvidence, type TaskRecord } from './task.ts';
+import { asAgentTask, auditOf, failedEvidence, type TaskRecord } from './task.ts';
 import { done, lockCurrent, wait, type Turn } from './turn.ts';
 import { profileRefusal } from './work-here.ts';
 
@@ -48,7 +55,7 @@ interface Ended {
  *         does. So two processes never work on it at once, and after a crash the next turn does the work again, which
  *         its agent must stand.
  */
-export async function runHere(parts: HereParts, agent: ServiceAgent, ref: AttemptRef): Promise<Turn> {
+export async function runHere(parts: HereParts, agent: Agent, ref: AttemptRef): Promise<Turn> {
   const begun = await parts.database.transaction((tx) => take(tx, parts, ref));
   if ('done' in begun) return begun;
   const ended = await work(parts, agent, ref, begun);
@@ -96,34 +103,34 @@ async function take(tx: Transaction, parts: HereParts, ref: AttemptRef): Promise
   }
   await changeAttempt(tx, task.id, attempt.number, { lease_until: leaseEnd(parts.clock), leased_at: now });
   if (task.state === 'starting') await beginRunning(tx, task, now);
+  await parts.audit.append(tx, {
+    actor: 'service',
+    action: 'task.leased',
+    ...auditOf(task),
+    outcome: 'success',
+    data: { attempt: attempt.number, agent: attempt.agent },
+  });
   return { task, takenAt: now.getTime(), dueAt: (attempt.runningAt ?? now).getTime() + task.timeoutMs };
 }
 
 const leaseEnd = (clock: Clock): Date => new Date(clock.now().getTime() + timing.leaseMs);
 
-async function work(parts: HereParts, agent: ServiceAgent, ref: AttemptRef, taken: Taken): Promise<Ended> {
+async function work(parts: HereParts, agent: Agent, ref: AttemptRef, taken: Taken): Promise<Ended> {
   const { task } = taken;
   const end = new AbortController();
   const beating = keepBeating(parts, ref, taken, end);
   try {
     mustBeTrusted(task);
-    const { params } = task.payload as { params?: unknown };
-    const { organizationId, action } = task;
-    const result = await Promise.race([
-      agent.execute({ taskId: task.id, organizationId, action, params }, end.signal),
-      givenUp(end.signal),
-    ]);
+    const result = await Promise.race([agent.execute(asAgentTask(task), { signal: end.signal }), givenUp(end.signal)]);
     return { evidence: evidenceOf(result), hasEnded: true, isLost: false };
   } catch (error) {
     const { failure, objects } = failureOf(parts, task, error);
     const evidence = { ...failedEvidence(failure), ...(objects.length > 0 ? { objects } : {}) };
-    return { evidence, hasEnded: !(error instanceof NeverEnded), isLost: end.signal.reason === lost };
+    return { evidence, hasEnded: !(error instanceof NeverEnded), isLost: end.signal.reason === handedOver };
   } finally {
     clearInterval(beating);
   }
 }
-
-const lost = 'the attempt cannot be held any longer';
 
 /** Holds the attempt until it is to end, or cannot be held any longer: then `end` aborts. */
 function keepBeating(
@@ -136,7 +143,7 @@ function keepBeating(
   let isBeating = false;
   const beating = setInterval(() => {
     const now = parts.clock.now().getTime();
-    if (now - heldAt > silenceMs) end.abort(lost);
+    if (now - heldAt > silenceMs) end.abort(handedOver);
     if (end.signal.aborted) return clearInterval(beating);
     if (isBeating) return undefined;
     isBeating = true;
@@ -180,7 +187,7 @@ const beat = (parts: HereParts, ref: AttemptRef, dueAt: number): Promise<boolean
   });
 
 /** The text goes on to later steps, so it is cut like a harness's last message. */
-const evidenceOf = ({ output, objects }: ServiceResult): Evidence => ({
+const evidenceOf = ({ output, objects }: TaskResult): Evidence => ({
   ...failedEvidence({ reason: 'AgentError', message: '', retryable: false }),
   failure: null,
   last_message: { finish: 'stop', error: null, text: output.slice(0, 32_768) },

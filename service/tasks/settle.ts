@@ -5,12 +5,13 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Clock } from '../platform/clock.ts';
 import { notify, type Transaction } from '../platform/database.ts';
+import { isTracing, recordSpan } from '../platform/tracing.ts';
 import { insertDeadLetter } from './dead-letter-store.ts';
 import { judge, type Verdict } from './judge.ts';
 import { afterAttempt, type NextStep } from './next-attempt.ts';
 import { appendEvent } from './task-events.ts';
-import { changeAttempt, moveTask } from './task-store.ts';
-import type { TaskRecord } from './task.ts';
+import { changeAttempt, moveTask, readAttempt } from './task-store.ts';
+import { auditOf, type TaskRecord } from './task.ts';
 
 /** Somebody in the engine who should look again, once the transaction has committed. */
 export interface Wake {
@@ -51,7 +52,7 @@ async function judgeAttempt(
 ): Promise<Verdict> {
   const verdict = judge({ evidence, stopReason: task.stopReason, isVerifyAsked: task.verify !== null });
   if (verdict.outcome !== 'failed' || !(await gateway.hasReachedCallLimit(tx, task.id, task.attempt))) return verdict;
-  const message = 'The attempt used up the model calls it may make.';
+  const message = 'The attempt used up the model calls it may make, or the money it may spend on them.';
   return { outcome: 'failed', reason: 'BudgetExceeded', message, retryable: false };
 }
 
@@ -68,6 +69,7 @@ export async function settleAttempt(
   const { clock, gateway, approvals } = parts;
   const now = clock.now();
   const verdict = await judgeAttempt(tx, gateway, task, evidence);
+  if (isTracing()) await recordAgent(tx, task, verdict, now);
   await endModelCalls(tx, gateway, task.id);
   await approvals.withdraw(tx, task.id);
   await changeAttempt(tx, task.id, task.attempt, {
@@ -82,6 +84,15 @@ export async function settleAttempt(
   if (next.isSpent) await insertDeadLetter(tx, clock, task, verdict);
   const actor = serviceAgents.includes(task.agent) ? 'service' : `bridge:${task.workspaceId}`;
   return finishTask(tx, parts, task, evidence, verdict, actor);
+}
+
+/** The agent's own time, from the moment that it was to begin; it may have worked under another process. */
+async function recordAgent(tx: Transaction, task: TaskRecord, verdict: Verdict, to: Date): Promise<void> {
+  const attempt = await readAttempt(tx, task.id, task.attempt);
+  const from = attempt?.leasedAt ?? attempt?.createdAt ?? to;
+  const { outcome, reason } = verdict;
+  const attributes = { 'task.id': task.id, attempt: task.attempt, agent: task.agent, outcome, reason: reason ?? '' };
+  recordSpan(`agent ${task.agent}`, { parent: task.traceParent, attributes, from, to });
 }
 
 async function tryAgain(
@@ -117,11 +128,8 @@ async function tryAgain(
   await parts.audit.append(tx, {
     actor: 'service',
     action: other ? 'task.fell_back' : 'task.retried',
-    target: { type: 'task', id: task.id },
+    ...auditOf(task),
     outcome: 'failure',
-    ownerId: task.ownerId,
-    organizationId: task.organizationId,
-    workspaceId: task.workspaceId,
     data: { attempt: task.attempt, reason: verdict.reason, ...other, ...touchedIn(evidence) },
   });
   return [];
@@ -168,11 +176,8 @@ export async function finishTask(
   await parts.audit.append(tx, {
     actor,
     action: 'task.finished',
-    target: { type: 'task', id: task.id },
+    ...auditOf(task),
     outcome: verdict.outcome === 'succeeded' || verdict.outcome === 'no_change' ? 'success' : 'failure',
-    ownerId: task.ownerId,
-    organizationId: task.organizationId,
-    workspaceId: task.workspaceId,
     requestId: task.requestId,
     data: {
       attempt: task.attempt,

@@ -35,6 +35,7 @@ export async function stopTask(
       throw alreadyFinished(current);
     if (await isOver(tx, current)) return { task: current, wakes };
     if (waitsForAdmission.includes(current.state)) {
+      await parts.approvals.withdraw(tx, taskId);
       const verdict = { outcome: 'canceled' as const, reason: 'UserStopped' as const, message: null };
       wakes.push(...(await finishTask(tx, parts, current, current.evidence, verdict, by.actor)));
     } else {

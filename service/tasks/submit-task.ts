@@ -4,8 +4,10 @@ import { fillPrompt, type Action } from '../agents/action.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { CoderWorkspace } from '../coder/coder.ts';
 import { ServiceError } from '../platform/errors.ts';
+import { featureOff, type Flag } from '../platform/flags.ts';
 import { uuidv7, type Clock } from '../platform/clock.ts';
 import type { Transaction } from '../platform/database.ts';
+import { traceParent } from '../platform/tracing.ts';
 import { appendEvent } from './task-events.ts';
 import { insertTask, type NewTask } from './task-store.ts';
 import { branchFor } from './task.ts';
@@ -44,6 +46,8 @@ export const workFields = {
       backoff_seconds: z.number().int().min(0).max(3_600).default(10),
     })
     .prefault({}),
+  /** What its model calls may cost, all attempts together: the next call after that is refused. */
+  budget_micro_usd: z.number().int().min(1).max(1_000_000_000_000).optional(),
   /** Who takes over when the agent or its model failed and has no attempt left. */
   fallback: z
     .strictObject({ agent: z.string().min(1).max(100).optional(), model: z.string().min(1).max(200).optional() })
@@ -85,6 +89,8 @@ export interface Work {
   readonly timeoutMs: number;
   readonly maxAttempts: number;
   readonly retryDelayMs: number;
+  /** What all attempts together may cost. */
+  readonly budgetMicroUsd?: number | null;
 }
 
 export interface Submitter {
@@ -109,10 +115,12 @@ export function checkWork(
     priority: number;
     timeout_seconds: number;
     retry: { max: number; backoff_seconds: number };
+    budget_micro_usd?: number | undefined;
     fallback?: { agent?: string | undefined; model?: string | undefined } | undefined;
   },
 ): Work {
   const known = bounds.registry.action(agent, action);
+  mustBeOn(bounds, agent);
   const { model, profile } = choose(bounds, given);
   checkWorkHere(agent, known, given);
   const hints = Object.entries(given.hints ?? {}).flatMap(([key, value]) => (value ? [[key, value] as const] : []));
@@ -129,7 +137,13 @@ export function checkWork(
     timeoutMs: given.timeout_seconds * 1_000,
     maxAttempts: given.retry.max,
     retryDelayMs: given.retry.backoff_seconds * 1_000,
+    budgetMicroUsd: given.budget_micro_usd ?? null,
   };
+}
+
+/** Throws `forbidden` for an agent that is turned off for the organization. */
+export function mustBeOn({ agentsOff = [] }: WorkBounds, agent: string): void {
+  if (agentsOff.includes(agent)) throw featureOff(`agent_${agent}` as Flag);
 }
 
 /** What the fallback leaves out stays as it is; it must be allowed like the first choice. */
@@ -140,6 +154,7 @@ function checkFallback(
   { agent = first.agent, model = first.model }: { agent?: string | undefined; model?: string | undefined },
 ): { agent: string; model: string } {
   bounds.registry.action(agent, action);
+  mustBeOn(bounds, agent);
   choose(bounds, { model, profile: first.profile });
   return { agent, model };
 }
@@ -179,12 +194,28 @@ export async function submitTask(
     submitter: Submitter;
     workspace: CoderWorkspace;
     requestId: string | null;
+    /** Stands in its title instead of the action. */
+    name?: string;
     /** What the work builds on, beside what its repository has. */
     baseCommits?: readonly string[];
-    step?: { workflowId: string; stepId: string; branch: string };
+    /** The task whose work this is. */
+    retryOf?: string;
+    step?: { workflowId: string; stepId: string; run: number; branch: string };
+    /** Left out, it may start at once; else a person must let it. */
+    isHeld?: boolean;
   },
 ): Promise<string> {
-  const { work, submitter, workspace, requestId, baseCommits = [], step } = submission;
+  const {
+    work,
+    submitter,
+    workspace,
+    requestId,
+    name,
+    baseCommits = [],
+    retryOf = null,
+    step,
+    isHeld = false,
+  } = submission;
   const now = parts.clock.now();
   const id = uuidv7(parts.clock);
   const task: NewTask = {
@@ -193,7 +224,8 @@ export async function submitTask(
     ...work,
     // Steps that an older version stored have none.
     fallback: work.fallback ?? null,
-    title: `${workspace.organizationName}/${step ? step.stepId : work.action}/${id.slice(-8)}`,
+    budgetMicroUsd: work.budgetMicroUsd ?? null,
+    title: `${workspace.organizationName}/${step?.stepId ?? name ?? work.action}/${id.slice(-8)}`,
     ownerId: submitter.id,
     ownerName: submitter.name,
     commitIdentity: submitter.commitIdentity,
@@ -203,16 +235,19 @@ export async function submitTask(
     workspaceName: workspace.name,
     workflowId: step?.workflowId ?? null,
     stepId: step?.stepId ?? null,
+    stepRun: step?.run ?? 1,
+    traceParent: traceParent(),
+    retryOf,
     branch: step?.branch ?? branchFor(`${work.action}-${id.slice(-8)}`),
     baseCommits,
-    state: 'queued',
-    reason: null,
+    state: isHeld ? 'blocked' : 'queued',
+    reason: isHeld ? 'PermissionRequired' : null,
     runAt: now,
     requestId,
     submittedAt: now,
   };
   await insertTask(tx, task);
-  await appendEvent(tx, { taskId: id, attempt: 0, type: 'task.queued', at: now });
+  await appendEvent(tx, { taskId: id, attempt: 0, type: isHeld ? 'task.blocked' : 'task.queued', at: now });
   await parts.audit.append(tx, {
     actor: `user:${submitter.id}`,
     action: 'task.submitted',

@@ -17,7 +17,7 @@ const graceMs = 60_000;
  * too often, or somebody removed it. Nothing waits for ever.
  */
 export async function sweepLostAttempts(
-  parts: SettleParts & { database: Database; engine: Pick<Engine, 'status' | 'signal'>; log: Logger },
+  parts: SettleParts & { database: Database; engine: Pick<Engine, 'statuses' | 'signal'>; log: Logger },
 ): Promise<number> {
   const { database, engine, clock, log } = parts;
   const open = await database
@@ -29,9 +29,10 @@ export async function sweepLostAttempts(
     .orderBy('created_at')
     .limit(10_000)
     .execute();
+  const statuses = await engine.statuses(open.map((one) => attemptWorkflowId(one.task_id, one.number)));
   let swept = 0;
   for (const { task_id: taskId, number } of open) {
-    const status = await engine.status(attemptWorkflowId(taskId, number));
+    const status = statuses.get(attemptWorkflowId(taskId, number)) ?? null;
     if (!ended.includes(status)) continue;
     const wakes = await database.transaction(async (tx) => {
       const task = await lockTask(tx, taskId);

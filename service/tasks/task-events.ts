@@ -1,12 +1,17 @@
 import { limits, type TaskEvent, type TaskEventType } from '../../modules/contract.ts';
 import { notify, type Database, type Transaction } from '../platform/database.ts';
+import type { EventSource } from './event-stream.ts';
 import { storableJson } from '../platform/storable.ts';
 
 /** Channel on which a task id says: there are new events. */
 export const eventChannel = 'outrigger_task_event';
 
+/** Channel on which a workflow id says: one of its steps began, waits for somebody, or goes on. */
+export const stepMovedChannel = 'outrigger_step_moved';
+const moving: readonly TaskEventType[] = ['task.running', 'task.waiting', 'approval.decided', 'approval.expired'];
+
 interface Tables {
-  task: { id: string; event_seq: number };
+  task: { id: string; event_seq: number; state: string; workflow_id: string | null };
   task_event: {
     task_id: string;
     seq: number;
@@ -27,12 +32,12 @@ export interface NewEvent {
 
 /** Adds an event with the task's next number, in the caller's transaction. Data above 64 KiB is replaced by its size. */
 export async function appendEvent(tx: Transaction, event: NewEvent): Promise<number> {
-  const { event_seq: seq } = await tx
+  const { event_seq: seq, workflow_id: workflowId } = await tx
     .as<Tables>()
     .updateTable('task')
     .set((eb) => ({ event_seq: eb('event_seq', '+', 1) }))
     .where('id', '=', event.taskId)
-    .returning('event_seq')
+    .returning(['event_seq', 'workflow_id'])
     .executeTakeFirstOrThrow();
   await tx
     .as<Tables>()
@@ -47,6 +52,7 @@ export async function appendEvent(tx: Transaction, event: NewEvent): Promise<num
     })
     .execute();
   await notify(tx, eventChannel, event.taskId);
+  if (workflowId !== null && moving.includes(event.type)) await notify(tx, stepMovedChannel, workflowId);
   return seq;
 }
 
@@ -81,3 +87,19 @@ export async function readEvents(
     data: row.data as TaskEvent['data'],
   }));
 }
+
+/** The events of tasks, for whoever streams them. */
+export const taskEvents: EventSource = {
+  channel: eventChannel,
+  read: readEvents,
+  lastType: 'task.finished',
+  async standOf(database, taskId) {
+    const row = await database
+      .as<Tables>()
+      .selectFrom('task')
+      .select(['event_seq', 'state'])
+      .where('id', '=', taskId)
+      .executeTakeFirst();
+    return { lastSeq: row?.event_seq ?? 0, isFinished: row?.state === 'finished' };
+  },
+};

@@ -19,6 +19,9 @@ interface TaskTable {
   workspace_name: string;
   workflow_id: string | null;
   step_id: string | null;
+  step_run: number;
+  trace_parent: string | null;
+  retry_of: string | null;
   profile: Profile;
   model: string;
   verify: unknown;
@@ -28,6 +31,7 @@ interface TaskTable {
   timeout_ms: number;
   max_attempts: number;
   retry_delay_ms: number;
+  budget_micro_usd: number | null;
   fallback: unknown;
   fell_back_after: number | null;
   state: TaskState;
@@ -93,6 +97,9 @@ export const taskFromRow = (row: Selectable<TaskTable>): TaskRecord => ({
   workspaceName: row.workspace_name,
   workflowId: row.workflow_id,
   stepId: row.step_id,
+  stepRun: row.step_run,
+  traceParent: row.trace_parent,
+  retryOf: row.retry_of,
   profile: row.profile,
   model: row.model,
   verify: row.verify as Verify | null,
@@ -102,6 +109,7 @@ export const taskFromRow = (row: Selectable<TaskTable>): TaskRecord => ({
   timeoutMs: row.timeout_ms,
   maxAttempts: row.max_attempts,
   retryDelayMs: row.retry_delay_ms,
+  budgetMicroUsd: row.budget_micro_usd,
   fallback: row.fallback as TaskRecord['fallback'],
   fellBackAfter: row.fell_back_after,
   state: row.state,

@@ -41,6 +41,9 @@ export async function insertTask(tx: Transaction, task: NewTask): Promise<void> 
       workspace_name: task.workspaceName,
       workflow_id: task.workflowId,
       step_id: task.stepId,
+      step_run: task.stepRun,
+      trace_parent: task.traceParent,
+      retry_of: task.retryOf,
       profile: task.profile,
       model: task.model,
       verify: task.verify === null ? null : storableJson(task.verify),
@@ -50,6 +53,7 @@ export async function insertTask(tx: Transaction, task: NewTask): Promise<void> 
       timeout_ms: task.timeoutMs,
       max_attempts: task.maxAttempts,
       retry_delay_ms: task.retryDelayMs,
+      budget_micro_usd: task.budgetMicroUsd,
       fallback: task.fallback === null ? null : storableJson(task.fallback),
       state: task.state,
       reason: task.reason,
@@ -231,20 +235,6 @@ export async function listTasks(
   if (filter.workflowId) query = query.where('workflow_id', '=', filter.workflowId);
   if (filter.cursor) query = query.where('id', '<', filter.cursor);
   return (await query.execute()).map(taskFromRow);
-}
-
-/** The tasks of a workflow, by step. */
-export async function tasksOfWorkflow(
-  database: Pick<Database, 'as'>,
-  workflowId: string,
-): Promise<ReadonlyMap<string, TaskRecord>> {
-  const rows = await database
-    .as<TaskTables>()
-    .selectFrom('task')
-    .selectAll()
-    .where('workflow_id', '=', workflowId)
-    .execute();
-  return new Map(rows.map((row) => [row.step_id ?? row.id, taskFromRow(row)]));
 }
 
 /** Whether `lockAttemptsOfWorkspace` would find any, without holding anything. */

@@ -1,4 +1,4 @@
-import type { Evidence, Profile, Reason, TaskOutcome, TaskState, Usage, Verify } from '../../modules/contract.ts';
+import type { Evidence, Profile, Reason, Task, TaskOutcome, TaskState, Usage, Verify } from '../../modules/contract.ts';
 import { names } from '../../modules/contract.ts';
 
 /** A task as its row tells it. Times are Dates, durations milliseconds. */
@@ -19,6 +19,12 @@ export interface TaskRecord {
   readonly workspaceName: string;
   readonly workflowId: string | null;
   readonly stepId: string | null;
+  /** Which run of its workflow's step it is; 1 where it belongs to none. */
+  readonly stepRun: number;
+  /** The span that submitted it, as a `traceparent`; null where nothing was traced. */
+  readonly traceParent: string | null;
+  /** The task whose work this one does once more. */
+  readonly retryOf: string | null;
   readonly profile: Profile;
   readonly model: string;
   readonly verify: Verify | null;
@@ -28,6 +34,8 @@ export interface TaskRecord {
   readonly timeoutMs: number;
   readonly maxAttempts: number;
   readonly retryDelayMs: number;
+  /** What all its attempts together may cost; null: as much as it takes. */
+  readonly budgetMicroUsd: number | null;
   /** Who does the work when agent and model have failed at it; null: nobody. */
   readonly fallback: { readonly agent: string; readonly model: string } | null;
   /** The attempt after which the fallback took over. */
@@ -49,6 +57,14 @@ export interface TaskRecord {
   readonly evidence: Evidence | null;
   readonly usage: Usage | null;
 }
+
+/** What every audit event about a task says of it. */
+export const auditOf = ({ id, ownerId, organizationId, workspaceId }: TaskRecord) => ({
+  target: { type: 'task', id },
+  ownerId,
+  organizationId,
+  workspaceId,
+});
 
 /**
  * The life of a task: from each state, where it may go.
@@ -132,6 +148,21 @@ const branchPart = (text: string): string =>
     .replace(/^-+|-+$/g, '')
     .slice(0, 60)
     .replace(/-+$/, '') || 'work';
+
+/** A task as its agent gets it. */
+export const asAgentTask = (task: TaskRecord): Task => ({
+  id: task.id,
+  agent: task.agent,
+  // What a fallback took over is of its own type.
+  type: task.agent,
+  action: task.action,
+  prompt: task.prompt,
+  params: (task.payload as { params?: unknown } | null)?.params,
+  ownerId: task.ownerId,
+  organizationId: task.organizationId,
+  workspaceId: task.workspaceId,
+  baseCommits: task.baseCommits,
+});
 
 /** Evidence of an attempt that could not report for itself. */
 export const failedEvidence = (failure: NonNullable<Evidence['failure']>): Evidence => ({

@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import { callerOf } from '../identity/identity.ts';
+import { callerOf, type Caller } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
 import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
@@ -20,15 +20,22 @@ export interface TaskRouteParts extends StopParts, AcceptParts {
 
 const query = listQuery.extend({ workflow_id: z.uuid().optional() });
 
+/** The task an id names, if the caller may see it. Throws `not_found`. */
+export async function findVisibleTask(
+  parts: Pick<TaskRouteParts, 'database' | 'authorize'>,
+  caller: Caller,
+  id: string,
+  request: string,
+): Promise<TaskRecord> {
+  const task = isUuid(id) ? await readTask(parts.database, id) : null;
+  if (!task) throw notFound(`Task '${id}'`);
+  await parts.authorize.use(caller, { what: `Task '${id}'`, ...task }, request);
+  return task;
+}
+
 export function tasksRoutes(parts: TaskRouteParts): Route[] {
-  /** The task a path names, if the caller may see it. */
-  async function visibleTask(request: Request, response: Response): Promise<TaskRecord> {
-    const id = pathParameter(request, 'taskId');
-    const task = isUuid(id) ? await readTask(parts.database, id) : null;
-    if (!task) throw notFound(`Task '${id}'`);
-    await parts.authorize.use(callerOf(response), { what: `Task '${id}'`, ...task }, requestId(response));
-    return task;
-  }
+  const visibleTask = (request: Request, response: Response): Promise<TaskRecord> =>
+    findVisibleTask(parts, callerOf(response), pathParameter(request, 'taskId'), requestId(response));
 
   const read = async (request: Request, response: Response): Promise<void> => {
     const task = await visibleTask(request, response);
@@ -80,7 +87,8 @@ export function tasksRoutes(parts: TaskRouteParts): Route[] {
       method: 'get',
       path: '/api/v2/agents/tasks/:taskId/events',
       guard: 'user',
-      summary: 'Streams the events of a task (SSE, Last-Event-ID).',
+      summary:
+        'Streams the events of a task: Server-Sent Events, or a WebSocket with the same; from after Last-Event-ID.',
       handler: async (request, response) => {
         const task = await visibleTask(request, response);
         await parts.stream.serve(request, response, task.id);

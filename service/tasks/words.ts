@@ -4,23 +4,29 @@ import type { Reason, TaskOutcome, TaskState } from '../../modules/contract.ts';
 export const phases = ['Pending', 'Queued', 'Running', 'Completed', 'Failed', 'Stopped', 'TimedOut'] as const;
 export type Phase = (typeof phases)[number];
 
-const ofState: Readonly<Record<Exclude<TaskState, 'finished'>, Phase>> = {
-  blocked: 'Pending',
-  queued: 'Queued',
-  starting: 'Pending',
-  running: 'Running',
-  waiting: 'Running',
-  parked: 'Pending',
-  stopping: 'Running',
+/** Coder's words for what an app of a workspace does. */
+export const appStatuses = ['working', 'idle', 'complete', 'failure'] as const;
+export type AppStatus = (typeof appStatuses)[number];
+
+type Words = readonly [Phase, AppStatus];
+
+const ofState: Readonly<Record<Exclude<TaskState, 'finished'>, Words>> = {
+  blocked: ['Pending', 'idle'],
+  queued: ['Queued', 'idle'],
+  starting: ['Pending', 'working'],
+  running: ['Running', 'working'],
+  waiting: ['Running', 'idle'],
+  parked: ['Pending', 'idle'],
+  stopping: ['Running', 'working'],
 };
 
-const ofOutcome: Readonly<Record<TaskOutcome, Phase>> = {
-  succeeded: 'Completed',
-  no_change: 'Completed',
-  failed: 'Failed',
-  stopped: 'Stopped',
-  canceled: 'Stopped',
-  timed_out: 'TimedOut',
+const ofOutcome: Readonly<Record<TaskOutcome, Words>> = {
+  succeeded: ['Completed', 'complete'],
+  no_change: ['Completed', 'complete'],
+  failed: ['Failed', 'failure'],
+  stopped: ['Stopped', 'idle'],
+  canceled: ['Stopped', 'idle'],
+  timed_out: ['TimedOut', 'failure'],
 };
 
 interface Stand {
@@ -29,8 +35,13 @@ interface Stand {
   readonly reason: Reason | null;
 }
 
-export const phaseOf = ({ state, outcome }: Pick<Stand, 'state' | 'outcome'>): Phase =>
+type Where = Pick<Stand, 'state' | 'outcome'>;
+
+const wordsOf = ({ state, outcome }: Where): Words =>
   state === 'finished' ? ofOutcome[outcome ?? 'failed'] : ofState[state];
+
+export const phaseOf = (where: Where): Phase => wordsOf(where)[0];
+export const appStatusOf = (where: Where): AppStatus => wordsOf(where)[1];
 
 /** Failures of what a task needs before any agent can begin. */
 const prerequisites: readonly Reason[] = ['ContextError', 'DelegationMissing', 'WorkspaceStopped', 'AgentSuspended'];

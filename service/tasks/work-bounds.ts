@@ -14,6 +14,8 @@ export interface WorkLimits {
   readonly defaultProfile?: Profile;
   /** A choice in the workspace's build that its template forbids: nothing may run there. */
   readonly breach?: Breach | null;
+  /** Agents that may not work there. */
+  readonly agentsOff?: readonly string[];
 }
 
 /** What an admin of the service allows; submissions beyond it are refused. */
@@ -46,6 +48,7 @@ export function narrow<Limits extends WorkLimits>(service: Limits, workspace: Wo
     defaultModel: ownersModel ?? templates,
     defaultProfile: workspace.profile === null ? lower('ask', maxProfile) : lower(workspace.profile, maxProfile),
     breach: workspace.breach,
+    agentsOff: workspace.agentsOff ?? [],
   };
 }
 

@@ -3,6 +3,7 @@ import { ServiceError } from '../platform/errors.ts';
 /** What the graph needs to know of a step. */
 export interface GraphStep {
   readonly id: string;
+  /** Everything it waits for: what it builds on and what it makes good. */
   readonly dependsOn: readonly string[];
 }
 
@@ -71,20 +72,26 @@ export function ancestors(steps: readonly GraphStep[], id: string): ReadonlySet<
   return found;
 }
 
-const outputMark = /\{\{\s*steps\.([A-Za-z0-9_-]+)\.output\s*\}\}/g;
+/** What a prompt can say of an earlier step: `{{steps.<id>.output}}` and so on. */
+export const stepFacts = ['output', 'branch', 'commit', 'message'] as const;
+export type StepFacts = Readonly<Record<(typeof stepFacts)[number], string>>;
 
-/** Ids of the steps whose output a prompt uses. */
-export const outputsUsed = (prompt: string): readonly string[] => [
-  ...new Set([...prompt.matchAll(outputMark)].flatMap((match) => (match[1] === undefined ? [] : [match[1]]))),
+const factMark = new RegExp(`\\{\\{\\s*steps\\.([A-Za-z0-9_-]+)\\.(${stepFacts.join('|')})\\s*\\}\\}`, 'g');
+
+/** Ids of the steps that a prompt speaks of. */
+export const stepsUsed = (prompt: string): readonly string[] => [
+  ...new Set([...prompt.matchAll(factMark)].flatMap((match) => (match[1] === undefined ? [] : [match[1]]))),
 ];
 
 const cutMark = '… [cut]';
 
-/** Puts the outputs of earlier steps into a prompt. Each is cut to its share of what fits into `maxBytes`. */
-export function fillOutputs(prompt: string, outputs: ReadonlyMap<string, string>, maxBytes: number): string {
-  const marks = [...prompt.matchAll(outputMark)].length;
+/** Puts what earlier steps made into a prompt. Each is cut to its share of what fits into `maxBytes`. */
+export function fillOutputs(prompt: string, facts: ReadonlyMap<string, StepFacts>, maxBytes: number): string {
+  const marks = [...prompt.matchAll(factMark)].length;
   const share = Math.floor(Math.max(0, maxBytes - Buffer.byteLength(prompt)) / Math.max(1, marks));
-  return prompt.replace(outputMark, (_whole, id: string) => cutTo(outputs.get(id) ?? '', share));
+  return prompt.replace(factMark, (_whole, id: string, fact: keyof StepFacts) =>
+    cutTo(facts.get(id)?.[fact] ?? '', share),
+  );
 }
 
 function cutTo(text: string, maxBytes: number): string {

@@ -1,25 +1,33 @@
-import { limits } from '../../modules/contract.ts';
-import type { AuditLog } from '../audit/audit-log.ts';
-import type { Clock } from '../platform/clock.ts';
-import type { Database, Transaction } from '../platform/database.ts';
+import type { Transaction } from '../platform/database.ts';
 import type { DurableContext, Engine } from '../platform/engine.ts';
 import type { Logger } from '../platform/logger.ts';
-import type { FinishedHook } from '../tasks/settle.ts';
-import { submitTask } from '../tasks/submit-task.ts';
-import { tasksOfWorkflow } from '../tasks/task-store.ts';
-import { activeStates, branchFor, type TaskRecord } from '../tasks/task.ts';
-import { fillOutputs } from './graph.ts';
-import { cancelStep, finishWorkflow, readWorkflow, type StepRecord, type WorkflowRecord } from './workflow-store.ts';
-import { baseCommitsOf, letsDependentsRun, outputOf, stepOutcome, workflowOutcome } from './workflow.ts';
+import { inSpan } from '../platform/tracing.ts';
+import type { FinishedHook, Wake } from '../tasks/settle.ts';
+import { lockTask } from '../tasks/task-store.ts';
+import { stepsNow, tellProgress, type StepNow } from './progress.ts';
+import { decide, type StepStand } from './rules.ts';
+import { startSteps, type StartStepsParts } from './start-steps.ts';
+import { stopSteps, type StopStepsParts } from './stop-steps.ts';
+import { appendWorkflowEvents } from './workflow-events.ts';
+import {
+  finishWorkflow,
+  lockWorkflow,
+  markCanceled,
+  markNever,
+  readHead,
+  readSteps,
+  type StepRecord,
+  type WorkflowHead,
+} from './workflow-store.ts';
 
 export const runWorkflowName = 'workflow';
-export const runWorkflowId = (workflowId: string): string => `workflow:${workflowId}`;
-const lookTopic = 'look';
+/** Name of the loop that drives a run; the first one's is that of a version that knew only one. */
+export const runWorkflowId = (workflowId: string, run: number): string =>
+  run === 1 ? `workflow:${workflowId}` : `workflow:${workflowId}:${run}`;
+/** Topic on which a workflow's loop is told to look at its rows again. */
+export const lookTopic = 'look';
 
-export interface RunParts {
-  readonly database: Database;
-  readonly audit: AuditLog;
-  readonly clock: Clock;
+export interface RunParts extends StopStepsParts, StartStepsParts {
   readonly log: Logger;
   readonly admit: () => Promise<unknown>;
 }
@@ -27,12 +35,14 @@ export interface RunParts {
 /** A step's end wakes the loop; this is only how long a lost wake-up may cost. */
 const lookAnywayMs = 30_000;
 const brokenTurnMs = 5_000;
+/** A task that is being stopped may still begin one more attempt, which nobody announces. */
+const cancelingTurnMs = 2_000;
 
 /**
- * The one loop that drives a workflow: look at the rows, start what is ready, wait to be woken.
+ * The one loop that drives a run of a workflow: look at the rows, start what is ready, wait to be woken.
  *
  * Safety  it holds no state and its only effect is one transaction per turn, so a replay, a second wake-up or a
- *         crash between turns changes nothing. A step becomes exactly one task (unique per workflow and step).
+ *         crash between turns changes nothing. A step becomes exactly one task per run (unique in the database).
  */
 export function registerRunWorkflow(engine: Engine, parts: RunParts): void {
   engine.register<{ workflow_id: string }>(runWorkflowName, async (context: DurableContext, { workflow_id: id }) => {
@@ -45,8 +55,31 @@ export function registerRunWorkflow(engine: Engine, parts: RunParts): void {
 }
 
 /** Subscribed to finished tasks: wakes the workflow a task belongs to. */
-export const wakeWorkflow: FinishedHook = (_tx, task) =>
-  Promise.resolve(task.workflowId === null ? [] : [{ workflowId: runWorkflowId(task.workflowId), topic: lookTopic }]);
+export const wakeWorkflow: FinishedHook = async (tx, task) => {
+  const workflow = task.workflowId === null ? null : await readHead(tx, task.workflowId);
+  return workflow ? [wakeOf(workflow)] : [];
+};
+
+const wakeOf = ({ id, run }: WorkflowHead): Wake => ({ workflowId: runWorkflowId(id, run), topic: lookTopic });
+
+/**
+ * Subscribed to finished tasks: cancels the workflow that a task of `agentzero` ran, where that goes on without it,
+ * because the process that followed it is gone or broke. Its own loop stops the steps.
+ */
+export const makeEndNested =
+  (parts: Pick<StartStepsParts, 'audit' | 'clock'>): FinishedHook =>
+  async (tx, task) => {
+    const workflow = task.agent === 'agentzero' ? await lockWorkflow(tx, task.id) : null;
+    if (!workflow || workflow.outcome || workflow.cancelRequestedAt) return [];
+    const at = parts.clock.now();
+    await markCanceled(tx, workflow.id, workflow.ownerId, at);
+    await appendWorkflowEvents(tx, workflow, [
+      { type: 'workflow.cancel_requested', at, data: { by: workflow.ownerId } },
+    ]);
+    const about = auditOf(workflow, await firstStep(tx, workflow.id));
+    await parts.audit.append(tx, { ...about, action: 'workflow.cancel_requested', outcome: 'success' });
+    return [wakeOf(workflow)];
+  };
 
 interface Turn {
   readonly done: boolean;
@@ -55,115 +88,126 @@ interface Turn {
 
 async function takeTurnOrWait(parts: RunParts, id: string): Promise<Turn> {
   try {
-    const done = await parts.database.transaction((tx) => advance(tx, parts, id));
-    await parts.admit();
-    return { done, waitMs: lookAnywayMs };
+    return await takeTurn(parts, id);
   } catch (error) {
     parts.log.error({ error, workflowId: id }, 'a turn of a workflow failed');
     return { done: false, waitMs: brokenTurnMs };
   }
 }
 
-/** Starts every ready step and cancels those that can no longer start. True when nothing is left to do. */
-export async function advance(tx: Transaction, parts: RunParts, id: string): Promise<boolean> {
-  const workflow = await readWorkflow(tx, id, true);
+/** One look at a workflow and what follows from it. Also taken for a workflow whose loop is lost. */
+export async function takeTurn(parts: RunParts, id: string): Promise<Turn> {
+  const done = await parts.database.transaction((tx) => advance(tx, parts, id));
+  const workflow = done ? null : await readHead(parts.database, id);
+  const isCanceling = workflow !== null && workflow.cancelRequestedAt !== null;
+  if (isCanceling) await stopSteps(parts, workflow);
+  await parts.admit();
+  return { done, waitMs: isCanceling ? cancelingTurnMs : lookAnywayMs };
+}
+
+/** Does what the rules say of a workflow now. True when nothing is left to do. */
+export async function advance(tx: Transaction, parts: StartStepsParts, id: string): Promise<boolean> {
+  const workflow = await lockWorkflow(tx, id);
   if (!workflow || workflow.outcome) return true;
-  const tasks = await tasksOfWorkflow(tx, id);
-  const steps = await cancelUnreachable(tx, parts, workflow, tasks);
-  const outcomes = steps.map((step) => stepOutcome(step, tasks.get(step.stepId)));
-  if (outcomes.every((outcome) => outcome !== null)) {
-    await end(tx, parts, workflow, workflowOutcome(outcomes));
-    return true;
-  }
-  let places = workflow.maxParallel - [...tasks.values()].filter(isUnderWay).length;
-  for (const step of steps) {
-    if (places <= 0) break;
-    if (step.canceledAt || tasks.has(step.stepId)) continue;
-    if (!step.dependsOn.every((needed) => letsDependentsRun(tasks.get(needed)?.outcome ?? null))) continue;
-    await startStep(tx, parts, workflow, step, tasks);
-    places -= 1;
-  }
-  return false;
+  const { traceParent: parent, run } = workflow;
+  return inSpan('orchestrator', { parent, attributes: { 'workflow.id': id, run } }, () =>
+    takeStock(tx, parts, workflow),
+  );
 }
 
-const isUnderWay = (task: TaskRecord): boolean => task.state === 'queued' || activeStates.includes(task.state);
-
-/** Marks steps whose dependency ended badly, and whatever depends on those. Steps come back as they are then. */
-async function cancelUnreachable(
-  tx: Transaction,
-  parts: RunParts,
-  workflow: WorkflowRecord,
-  tasks: ReadonlyMap<string, TaskRecord>,
-): Promise<readonly StepRecord[]> {
-  const now = parts.clock.now();
-  const steps = new Map(workflow.steps.map((step) => [step.stepId, step]));
-  for (let changed = true; changed;) {
-    changed = false;
-    for (const step of steps.values()) {
-      if (step.canceledAt || tasks.has(step.stepId)) continue;
-      const blocked = step.dependsOn.some((id) => {
-        const needed = steps.get(id);
-        const outcome = needed ? stepOutcome(needed, tasks.get(id)) : null;
-        return outcome !== null && !letsDependentsRun(outcome);
-      });
-      if (!blocked) continue;
-      await cancelStep(tx, workflow.id, step.stepId, now);
-      await parts.audit.append(tx, {
-        actor: 'service',
-        action: 'workflow_step.canceled',
-        target: { type: 'workflow', id: workflow.id },
-        outcome: 'failure',
-        ownerId: workflow.ownerId,
-        organizationId: step.workspace.organizationId,
-        workspaceId: step.workspace.id,
-        requestId: workflow.requestId,
-        data: { step_id: step.stepId },
-      });
-      steps.set(step.stepId, { ...step, canceledAt: now });
-      changed = true;
-    }
-  }
-  return [...steps.values()];
-}
-
-async function startStep(
-  tx: Transaction,
-  parts: RunParts,
-  workflow: WorkflowRecord,
-  step: StepRecord,
-  tasks: ReadonlyMap<string, TaskRecord>,
-): Promise<void> {
-  const outputs = new Map([...tasks].map(([id, task]) => [id, outputOf(task)]));
-  await submitTask(tx, parts, {
-    work: { ...step.work, prompt: fillOutputs(step.work.prompt, outputs, limits.promptBytes) },
-    submitter: { id: workflow.ownerId, name: workflow.ownerName, commitIdentity: workflow.commitIdentity },
-    workspace: step.workspace,
-    requestId: workflow.requestId,
-    step: {
-      workflowId: workflow.id,
-      stepId: step.stepId,
-      branch: branchFor(`${workflow.name.slice(0, 40)}-${workflow.id.slice(-8)}`, step.stepId),
-    },
-    baseCommits: baseCommitsOf(step, tasks),
+async function takeStock(tx: Transaction, parts: StartStepsParts, workflow: WorkflowHead): Promise<boolean> {
+  const { id } = workflow;
+  const steps = await withoutExpired(tx, parts, await stepsNow(tx, id), id);
+  await tellProgress(tx, workflow, steps, parts.clock.now());
+  const decision = decide(steps.map(standOf), {
+    maxParallel: workflow.maxParallel,
+    isCanceled: workflow.cancelRequestedAt !== null,
   });
+  await giveUp(tx, parts, workflow, decision.cancel, 'canceled');
+  await giveUp(tx, parts, workflow, decision.skip, 'skipped');
+  await startSteps(tx, parts, workflow, steps, decision.start);
+  if (decision.outcome) await end(tx, parts, workflow, decision.outcome, steps.length);
+  return decision.outcome !== null;
+}
+
+export const standOf = ({ step, task }: StepNow): StepStand => ({
+  stepId: step.stepId,
+  dependsOn: step.dependsOn,
+  onFailureOf: step.onFailureOf,
+  task,
+  never: step.canceledAt ? 'canceled' : step.skippedAt ? 'skipped' : null,
+});
+
+/** A step nobody decided about in time counts as refused; its task has no attempt that could look at the clock. */
+async function withoutExpired(
+  tx: Transaction,
+  parts: StartStepsParts,
+  steps: readonly StepNow[],
+  id: string,
+): Promise<readonly StepNow[]> {
+  const held = steps.flatMap(({ task }) => (task?.state === 'blocked' ? [task.id] : []));
+  for (const taskId of held) {
+    // Whoever decides holds the task first, too.
+    await lockTask(tx, taskId);
+    await parts.approvals.expireDue(tx, taskId);
+  }
+  return held.length > 0 ? stepsNow(tx, id) : steps;
+}
+
+/** Writes of steps that they never begin. */
+async function giveUp(
+  tx: Transaction,
+  parts: StartStepsParts,
+  workflow: WorkflowHead,
+  stepIds: readonly string[],
+  word: 'canceled' | 'skipped',
+): Promise<void> {
+  if (stepIds.length === 0) return;
+  const at = parts.clock.now();
+  await markNever(tx, workflow.id, stepIds, `${word}_at`, at);
+  await appendWorkflowEvents(
+    tx,
+    workflow,
+    stepIds.map((stepId) => ({ type: `step.${word}` as const, at, stepId })),
+  );
+  for (const step of await readSteps(tx, workflow.id, stepIds))
+    await parts.audit.append(tx, {
+      ...auditOf(workflow, step),
+      action: `workflow_step.${word}`,
+      outcome: word === 'skipped' ? 'success' : 'failure',
+      data: { step_id: step.stepId },
+    });
 }
 
 async function end(
   tx: Transaction,
-  parts: RunParts,
-  workflow: WorkflowRecord,
-  outcome: NonNullable<WorkflowRecord['outcome']>,
+  parts: StartStepsParts,
+  workflow: WorkflowHead,
+  outcome: NonNullable<WorkflowHead['outcome']>,
+  steps: number,
 ): Promise<void> {
-  await finishWorkflow(tx, workflow.id, outcome, parts.clock.now());
+  const at = parts.clock.now();
+  await finishWorkflow(tx, workflow.id, outcome, at);
+  await appendWorkflowEvents(tx, workflow, [{ type: 'workflow.finished', at, data: { outcome } }]);
   await parts.audit.append(tx, {
-    actor: 'service',
+    ...auditOf(workflow, await firstStep(tx, workflow.id)),
     action: 'workflow.finished',
-    target: { type: 'workflow', id: workflow.id },
     outcome: outcome === 'succeeded' ? 'success' : 'failure',
-    ownerId: workflow.ownerId,
-    organizationId: workflow.steps[0]?.workspace.organizationId ?? null,
-    workspaceId: workflow.steps[0]?.workspace.id ?? null,
-    requestId: workflow.requestId,
-    data: { outcome, steps: workflow.steps.length },
+    data: { outcome, steps, run: workflow.run },
   });
 }
+
+/** What every audit event of a workflow says; a workflow counts to where its first step works. */
+export const auditOf = (workflow: WorkflowHead, step: StepRecord | undefined) => ({
+  actor: 'service',
+  target: { type: 'workflow', id: workflow.id },
+  ownerId: workflow.ownerId,
+  organizationId: step?.workspace.organizationId ?? null,
+  workspaceId: step?.workspace.id ?? null,
+  requestId: workflow.requestId,
+});
+
+export const firstStep = async (tx: Transaction, workflowId: string): Promise<StepRecord | undefined> => {
+  const [first] = await readSteps(tx, workflowId, undefined, 1);
+  return first;
+};

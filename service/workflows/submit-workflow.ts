@@ -8,11 +8,17 @@ import { limits } from '../../modules/contract.ts';
 import { uuidv7, type Clock } from '../platform/clock.ts';
 import type { Transaction } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
-import { checkWork, workFields } from '../tasks/submit-task.ts';
+import { mustHaveRoom } from '../tasks/queue-room.ts';
+import { checkWork, workFields, type Submitter } from '../tasks/submit-task.ts';
 import { narrow, type WorkBounds } from '../tasks/work-bounds.ts';
-import { ancestors, checkGraph, outputInParams, outputNotReady, outputsUsed } from './graph.ts';
-import { insertWorkflow, type StepRecord } from './workflow-store.ts';
+import { ancestors, checkGraph, outputInParams, outputNotReady, stepsUsed, type GraphStep } from './graph.ts';
+import { hintsOf } from './step-params.ts';
+import { appendWorkflowEvents } from './workflow-events.ts';
+import { insertWorkflow, type NewStep } from './workflow-store.ts';
 import { runWorkflowName, runWorkflowId } from './run-workflow.ts';
+
+/** As many steps as one workflow may have. */
+export const maxSteps = 1_000;
 
 const stepId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'use 1 to 63 letters, digits, _ or -');
 const workspaceReference = z.string().min(1).max(200);
@@ -22,6 +28,8 @@ export const workflowBody = z.strictObject({
   name: z.string().trim().min(1).max(200),
   workspace_id: workspaceReference.optional(),
   max_parallel: z.number().int().min(1).max(100).default(10),
+  /** What its owner agrees that it may cost, where the admin asks for that above a threshold. */
+  approved_cost_micro_usd: z.number().int().min(0).optional(),
   steps: z
     .array(
       z.strictObject({
@@ -29,6 +37,10 @@ export const workflowBody = z.strictObject({
         agent: z.string().min(1).max(100),
         task: z.string().min(1).max(100),
         depends_on: z.array(stepId).max(100).default([]),
+        /** Makes these good: runs only when one of them began and did not succeed. */
+        on_failure_of: z.array(stepId).max(100).default([]),
+        /** It begins only when a person has let it. */
+        approval: z.boolean().default(false),
         params: z
           .looseObject({
             prompt: z
@@ -43,7 +55,7 @@ export const workflowBody = z.strictObject({
       }),
     )
     .min(1, 'a workflow needs at least one step')
-    .max(100),
+    .max(maxSteps),
 });
 export type WorkflowBody = z.output<typeof workflowBody>;
 
@@ -51,49 +63,105 @@ export type WorkflowBody = z.output<typeof workflowBody>;
 export interface CheckedWorkflow {
   readonly name: string;
   readonly maxParallel: number;
-  readonly steps: readonly StepRecord[];
+  readonly steps: readonly NewStep[];
 }
 
 export interface CheckParts {
   readonly bounds: WorkBounds;
   readonly workspaceBounds: BoundsReader;
   readonly authorize: Authorize;
+  /** Throws `unprocessable` where the steps may cost more than was approved; left out, nothing is asked. */
+  readonly checkCost?: (steps: readonly NewStep[], approvedMicroUsd: number | undefined) => Promise<void>;
 }
 
+/** A workspace, and what work may ask for in it. */
+export interface Place {
+  readonly workspace: CoderWorkspace;
+  readonly bounds: WorkBounds;
+}
+
+/** Finds the workspace that a reference means, or the only one there is; throws where there is none. */
+export type FindPlace = (reference: string | undefined) => Promise<Place>;
+
 /** Checks the graph (400), then agents and actions (422), then what each step's workspace allows (422). */
-export async function checkWorkflow(
+export const checkWorkflow = (
   parts: CheckParts,
   caller: Caller,
   body: WorkflowBody,
   requestId: string,
+): Promise<CheckedWorkflow> => checkWorkflowIn(parts, findPlaces(parts, caller, requestId), body);
+
+/** Hears why a step, by its id, may not run. */
+export type Refused = (stepId: string, error: unknown) => void;
+
+const rethrow: Refused = (_stepId, error) => {
+  throw error;
+};
+
+/**
+ * `checkWorkflow` for a workflow that begins without a request: `placeOf` says where its owner may work.
+ *
+ * With `refused` that does not throw, every step is looked at, and those that may run come back.
+ */
+export async function checkWorkflowIn(
+  parts: Pick<CheckParts, 'bounds' | 'checkCost'>,
+  placeOf: FindPlace,
+  body: WorkflowBody,
+  refused: Refused = rethrow,
 ): Promise<CheckedWorkflow> {
-  const graph = body.steps.map((step) => ({ id: step.id, dependsOn: step.depends_on }));
+  const graph = body.steps.map((step) => ({ id: step.id, dependsOn: [...step.depends_on, ...step.on_failure_of] }));
   checkGraph(graph);
-  for (const step of body.steps) parts.bounds.registry.action(step.agent, step.task);
-  const placeOf = findPlaces(parts, caller, requestId);
-  const steps: StepRecord[] = [];
-  for (const [position, step] of body.steps.entries()) {
-    const { workspace, bounds } = await placeOf(step.workspace_id ?? body.workspace_id);
-    const { prompt, ...params } = step.params;
-    const given = { ...step, prompt, payload: step.params, params };
-    const work = checkWork(bounds, step.agent, step.task, given);
-    const { params: taken } = bounds.registry.action(step.agent, step.task);
-    if (taken && outputsUsed(JSON.stringify(params)).length > 0) throw outputInParams(step.id);
-    const earlier = ancestors(graph, step.id);
-    for (const used of outputsUsed(work.prompt)) if (!earlier.has(used)) throw outputNotReady(step.id, used);
-    steps.push({ stepId: step.id, position, dependsOn: step.depends_on, work, workspace, canceledAt: null });
-  }
+  const isRefused = new Set<string>();
+  const attempt = async <Result>(stepId: string, check: () => Result | Promise<Result>): Promise<Result[]> => {
+    if (isRefused.has(stepId)) return [];
+    try {
+      return [await check()];
+    } catch (error) {
+      isRefused.add(stepId);
+      refused(stepId, error);
+      return [];
+    }
+  };
+  for (const step of body.steps) await attempt(step.id, () => parts.bounds.registry.action(step.agent, step.task));
+  const steps: NewStep[] = [];
+  for (const [position, step] of body.steps.entries())
+    steps.push(...(await attempt(step.id, () => checkStep(placeOf, body, graph, step, position))));
+  if (isRefused.size === 0) await parts.checkCost?.(steps, body.approved_cost_micro_usd);
   return { name: body.name, maxParallel: body.max_parallel, steps };
 }
 
+async function checkStep(
+  placeOf: FindPlace,
+  body: WorkflowBody,
+  graph: readonly GraphStep[],
+  step: WorkflowBody['steps'][number],
+  position: number,
+): Promise<NewStep> {
+  const { workspace, bounds } = await placeOf(step.workspace_id ?? body.workspace_id);
+  const { prompt, ...params } = step.params;
+  const action = bounds.registry.action(step.agent, step.task);
+  const hints = hintsOf(step.agent, action, params);
+  const given = { ...step, prompt, hints, payload: step.params, params };
+  const work = checkWork(bounds, step.agent, step.task, given);
+  if (action.params && stepsUsed(JSON.stringify(params)).length > 0) throw outputInParams(step.id);
+  const used = stepsUsed(work.prompt);
+  const earlier = used.length > 0 ? ancestors(graph, step.id) : new Set();
+  for (const one of used) if (!earlier.has(one)) throw outputNotReady(step.id, one);
+  const { depends_on: dependsOn, on_failure_of: onFailureOf, approval: needsApproval } = step;
+  return { stepId: step.id, position, dependsOn, onFailureOf, needsApproval, work, workspace };
+}
+
 /** How many steps of a workflow become tasks when it begins. */
-export const startsAtOnce = ({ steps, maxParallel }: CheckedWorkflow): number =>
-  Math.min(steps.filter(({ dependsOn }) => dependsOn.length === 0).length, maxParallel);
+const startsAtOnce = ({ steps, maxParallel }: CheckedWorkflow): number =>
+  Math.min(
+    steps.filter(({ dependsOn, onFailureOf }) => dependsOn.length + onFailureOf.length === 0).length,
+    maxParallel,
+  );
 
 /** Looks each workspace up once, with what is allowed in it. */
-function findPlaces(parts: CheckParts, caller: Caller, requestId: string) {
-  const known = new Map<string | undefined, { readonly workspace: CoderWorkspace; readonly bounds: WorkBounds }>();
-  return async (reference: string | undefined) => {
+export function findPlaces(parts: CheckParts, caller: Caller, requestId: string): FindPlace {
+  const known = new Map<string | undefined, Place>();
+  return async (reference) => {
     const found = known.get(reference);
     if (found) return found;
     const workspace = await parts.authorize.workspace(caller, reference, requestId);
@@ -104,37 +172,54 @@ function findPlaces(parts: CheckParts, caller: Caller, requestId: string) {
   };
 }
 
-/** Stores a workflow, its audit row and its durable run in the caller's transaction. Answers its id. */
-export async function submitWorkflow(
+export interface StartParts {
+  readonly audit: AuditLog;
+  readonly clock: Clock;
+  readonly engine: Pick<Engine, 'enqueue'>;
+  /** How many tasks may wait. */
+  readonly queueMax: number;
+}
+
+/**
+ * Stores a checked workflow, its audit row and its durable run in the caller's transaction. Answers its id.
+ *
+ * Errors  `unavailable` or `rate_limited` where no more tasks may wait; nothing is stored then.
+ */
+export async function startWorkflow(
   tx: Transaction,
-  parts: { audit: AuditLog; clock: Clock; engine: Pick<Engine, 'enqueue'> },
-  caller: Caller,
+  parts: StartParts,
+  owner: Submitter,
   workflow: CheckedWorkflow,
   requestId: string,
+  id = uuidv7(parts.clock),
 ): Promise<string> {
-  const id = uuidv7(parts.clock);
+  await mustHaveRoom(tx, parts.queueMax, { ownerId: owner.id, tasks: startsAtOnce(workflow) });
+  const now = parts.clock.now();
   await insertWorkflow(tx, {
     id,
     name: workflow.name,
-    ownerId: caller.actor.id,
-    ownerName: caller.actor.name,
-    commitIdentity: caller.commitIdentity,
+    ownerId: owner.id,
+    ownerName: owner.name,
+    commitIdentity: owner.commitIdentity,
     maxParallel: workflow.maxParallel,
     requestId,
-    createdAt: parts.clock.now(),
+    createdAt: now,
     steps: workflow.steps,
   });
   await parts.audit.append(tx, {
-    actor: `user:${caller.actor.id}`,
+    actor: `user:${owner.id}`,
     action: 'workflow.submitted',
     target: { type: 'workflow', id },
     outcome: 'success',
-    ownerId: caller.actor.id,
+    ownerId: owner.id,
     organizationId: workflow.steps[0]?.workspace.organizationId ?? null,
     workspaceId: workflow.steps[0]?.workspace.id ?? null,
     requestId,
     data: { steps: workflow.steps.length },
   });
-  await parts.engine.enqueue(tx, { workflow: runWorkflowName, id: runWorkflowId(id), input: { workflow_id: id } });
+  await appendWorkflowEvents(tx, { id, run: 1 }, [
+    { type: 'workflow.submitted', at: now, data: { steps: workflow.steps.length } },
+  ]);
+  await parts.engine.enqueue(tx, { workflow: runWorkflowName, id: runWorkflowId(id, 1), input: { workflow_id: id } });
   return id;
 }

@@ -1,6 +1,6 @@
 import type { Engine, EngineStatus } from '../platform/engine.ts';
-import { advance, runWorkflowId, type RunParts } from './run-workflow.ts';
-import { unfinishedWorkflowIds } from './workflow-store.ts';
+import { takeTurn, runWorkflowId, type RunParts } from './run-workflow.ts';
+import { unfinishedWorkflows } from './workflow-lists.ts';
 
 /** The engine's words for "the loop still runs". */
 const alive: readonly (EngineStatus | null)[] = ['queued', 'delayed', 'running'];
@@ -9,13 +9,17 @@ const alive: readonly (EngineStatus | null)[] = ['queued', 'delayed', 'running']
 const graceMs = 60_000;
 
 /** Drives workflows whose loop is over although they are not, one turn each minute, so that none waits for ever. */
-export async function sweepLostWorkflows(engine: Pick<Engine, 'status'>, parts: RunParts): Promise<void> {
+export async function sweepLostWorkflows(engine: Pick<Engine, 'statuses'>, parts: RunParts): Promise<void> {
   const before = new Date(parts.clock.now().getTime() - graceMs);
-  for (const id of await unfinishedWorkflowIds(parts.database, before)) {
-    const status = await engine.status(runWorkflowId(id));
+  const open = await unfinishedWorkflows(parts.database, before);
+  const statuses = await engine.statuses(open.map(({ id, run }) => runWorkflowId(id, run)));
+  for (const { id, run } of open) {
+    const status = statuses.get(runWorkflowId(id, run)) ?? null;
     if (alive.includes(status)) continue;
     parts.log.error({ workflowId: id, status }, 'a workflow lost its loop');
-    await parts.database.transaction((tx) => advance(tx, parts, id));
-    await parts.admit();
+    // One that cannot go on keeps nobody behind it waiting.
+    await takeTurn(parts, id).catch((error: unknown) =>
+      parts.log.error({ error, workflowId: id }, 'cannot drive a workflow that lost its loop'),
+    );
   }
 }

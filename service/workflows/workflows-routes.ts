@@ -1,38 +1,66 @@
 import type { Request, Response } from 'express';
-import type { AuditLog } from '../audit/audit-log.ts';
-import { callerOf } from '../identity/identity.ts';
-import { isUuid, type Clock } from '../platform/clock.ts';
-import type { Database } from '../platform/database.ts';
-import type { Engine } from '../platform/engine.ts';
+import { callerOf, type Caller } from '../identity/identity.ts';
+import { isUuid } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
 import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { once, replay, type StoredAnswer } from '../platform/idempotency.ts';
-import { mustHaveRoom } from '../tasks/queue-room.ts';
-import { tasksOfWorkflow } from '../tasks/task-store.ts';
-import type { TaskRecord } from '../tasks/task.ts';
-import { checkWorkflow, startsAtOnce, submitWorkflow, workflowBody, type CheckParts } from './submit-workflow.ts';
-import { listWorkflowIds, readWorkflow, type WorkflowRecord } from './workflow-store.ts';
-import { presentWorkflow, summarizeWorkflow } from './workflow.ts';
+import { submitterOf } from '../tasks/accept-task.ts';
+import { summariesOfWorkflows, tasksOfWorkflow } from '../tasks/step-tasks.ts';
+import { cancelWorkflow, type CancelParts } from './cancel-workflow.ts';
+import { answerPlan, isDryRun, type PlanParts } from './plan-workflow.ts';
+import { retryBody, retryWorkflow } from './retry-workflow.ts';
+import {
+  checkWorkflow,
+  findPlaces,
+  startWorkflow,
+  workflowBody,
+  type CheckParts,
+  type StartParts,
+} from './submit-workflow.ts';
+import { refusalOf } from '../tasks/work-bounds.ts';
+import type { EventStream } from '../tasks/event-stream.ts';
+import { presentWorkflow, summarizeWorkflow } from './present-workflow.ts';
+import { listWorkflows, summarizeSteps, workspacesOf } from './workflow-lists.ts';
+import { readHead, readWorkflow, type WorkflowHead } from './workflow-store.ts';
 
-export interface WorkflowRouteParts extends CheckParts {
-  readonly database: Database;
-  readonly audit: AuditLog;
-  readonly engine: Pick<Engine, 'enqueue'>;
-  readonly clock: Clock;
-  /** How many tasks may wait. */
-  readonly queueMax: number;
+export interface WorkflowRouteParts extends CheckParts, CancelParts, StartParts {
+  readonly engine: CancelParts['engine'] & StartParts['engine'];
+  /** The events of workflows. */
+  readonly progress: EventStream;
+  readonly planning: PlanParts;
 }
 
-const base = '/api/v2/agents/agentzero/workflows';
+export const workflowsPath = '/api/v2/agents/agentzero/workflows';
+const base = workflowsPath;
+
+/** The workflow an id names, if the caller may see it. Throws `not_found`. */
+export async function findVisibleWorkflow(
+  parts: Pick<WorkflowRouteParts, 'database' | 'authorize'>,
+  caller: Caller,
+  id: string,
+  request: string,
+): Promise<WorkflowHead> {
+  const workflow = isUuid(id) ? await readHead(parts.database, id) : null;
+  if (!workflow) throw notFound(`Workflow '${id}'`);
+  for (const workspaceId of await workspacesOf(parts.database, id)) {
+    const thing = { what: `Workflow '${id}'`, ownerId: workflow.ownerId, workspaceId };
+    await parts.authorize.use(caller, thing, request);
+  }
+  return workflow;
+}
 
 export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
+  const visibleWorkflow = (request: Request, response: Response): Promise<WorkflowHead> =>
+    findVisibleWorkflow(parts, callerOf(response), pathParameter(request, 'workflowId'), requestId(response));
+
   return [
     {
       method: 'post',
       path: base,
       guard: 'user',
-      summary: 'Submits a workflow: steps with dependencies, each a task.',
-      handler: (request, response) => submit(parts, request, response),
+      summary: 'Submits a workflow: steps with dependencies, each a task; ?dry_run=true answers its plan instead.',
+      handler: (request, response) =>
+        isDryRun(request) ? answerPlan(parts.planning, request, response) : submit(parts, request, response),
     },
     {
       method: 'get',
@@ -41,9 +69,12 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
       summary: 'Lists your workflows, newest first.',
       handler: async (request, response) => {
         const { limit, cursor } = parse(listQuery, request.query, 'The query');
-        const ids = await listWorkflowIds(parts.database, { ownerId: callerOf(response).actor.id, limit, cursor });
-        const items = [];
-        for (const id of ids) items.push(await read(parts, id, summarizeWorkflow));
+        const ownerId = callerOf(response).actor.id;
+        const workflows = await listWorkflows(parts.database, { ownerId, limit, cursor });
+        const ids = workflows.map(({ id }) => id);
+        const steps = await summarizeSteps(parts.database, ids);
+        const tasks = await summariesOfWorkflows(parts.database, ids);
+        const items = workflows.map((one) => summarizeWorkflow(one, steps.get(one.id) ?? [], tasks.get(one.id) ?? []));
         response.json({ items, next_cursor: nextCursor(ids, limit) });
       },
     },
@@ -53,27 +84,70 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
       guard: 'user',
       summary: 'Reads a workflow with the state of each step.',
       handler: async (request, response) => {
-        const id = pathParameter(request, 'workflowId');
-        const workflow = isUuid(id) ? await readWorkflow(parts.database, id) : null;
-        if (!workflow) throw notFound(`Workflow '${id}'`);
-        for (const workspaceId of new Set(workflow.steps.map((step) => step.workspace.id))) {
-          const thing = { what: `Workflow '${id}'`, ownerId: workflow.ownerId, workspaceId };
-          await parts.authorize.use(callerOf(response), thing, requestId(response));
-        }
-        response.json(await read(parts, id, presentWorkflow));
+        const { id } = await visibleWorkflow(request, response);
+        response.json(await present(parts, id));
+      },
+    },
+    {
+      method: 'post',
+      path: `${base}/:workflowId/cancel`,
+      guard: 'user',
+      summary: 'Cancels a workflow: nothing more starts, and what runs is stopped.',
+      handler: async (request, response) => {
+        const { id } = await visibleWorkflow(request, response);
+        await cancelWorkflow(parts, id, callerOf(response).actor.id, requestId(response));
+        response.status(202).json(await present(parts, id));
+      },
+    },
+    {
+      method: 'post',
+      path: `${base}/:workflowId/retry`,
+      guard: 'user',
+      summary: 'Takes a finished workflow up again from a step.',
+      handler: (request, response) => retry(parts, request, response),
+    },
+    {
+      method: 'get',
+      path: `${base}/:workflowId/events`,
+      guard: 'user',
+      summary:
+        'Streams the progress of a workflow: Server-Sent Events, or a WebSocket with the same; from after Last-Event-ID.',
+      handler: async (request, response) => {
+        const { id } = await visibleWorkflow(request, response);
+        await parts.progress.serve(request, response, id);
       },
     },
   ];
 }
 
-async function read<Shape>(
-  parts: WorkflowRouteParts,
-  id: string,
-  present: (workflow: WorkflowRecord, tasks: ReadonlyMap<string, TaskRecord>) => Shape,
-): Promise<Shape> {
+async function present(parts: WorkflowRouteParts, id: string): Promise<ReturnType<typeof presentWorkflow>> {
   const workflow = await readWorkflow(parts.database, id);
   if (!workflow) throw notFound(`Workflow '${id}'`);
-  return present(workflow, await tasksOfWorkflow(parts.database, id));
+  return presentWorkflow(workflow, await tasksOfWorkflow(parts.database, id));
+}
+
+/** Only its owner's: what runs anew runs in the owner's name. Coder and the bounds are asked again, as at first. */
+async function retry(parts: WorkflowRouteParts, request: Request, response: Response): Promise<void> {
+  const caller = callerOf(response);
+  const id = pathParameter(request, 'workflowId');
+  const { from } = parse(retryBody, request.body, 'The retry');
+  const workflow = isUuid(id) ? await readWorkflow(parts.database, id) : null;
+  if (workflow?.ownerId !== caller.actor.id) throw notFound(`Workflow '${id}'`);
+  const by = { actorId: caller.actor.id, requestId: requestId(response) };
+  const placeOf = findPlaces(parts, caller, by.requestId);
+  for (const step of workflow.steps) {
+    const refusal = refusalOf((await placeOf(step.workspace.id)).bounds, step.work);
+    if (refusal) throw refusal;
+  }
+  const key = request.get('Idempotency-Key');
+  const route = `POST agentzero/workflows/${id}/retry`;
+  await parts.database.transaction((tx) =>
+    once(tx, parts.clock, { actor: by.actorId, route, key, body: request.body as unknown }, async () => {
+      await retryWorkflow(tx, parts, id, from, by);
+      return { status: 202, body: { id } };
+    }),
+  );
+  response.status(202).json(await present(parts, id));
 }
 
 async function submit(parts: WorkflowRouteParts, request: Request, response: Response): Promise<void> {
@@ -84,13 +158,10 @@ async function submit(parts: WorkflowRouteParts, request: Request, response: Res
   const accept = async (): Promise<StoredAnswer> => {
     const checked = await checkWorkflow(parts, caller, parse(workflowBody, request.body, 'The workflow'), requested);
     return parts.database.transaction((tx) =>
-      once(tx, parts.clock, idempotency, async () => {
-        await mustHaveRoom(tx, parts.queueMax, { ownerId: caller.actor.id, tasks: startsAtOnce(checked) });
-        return {
-          status: 201,
-          body: { id: await submitWorkflow(tx, parts, caller, checked, requested), status: 'queued' },
-        };
-      }),
+      once(tx, parts.clock, idempotency, async () => ({
+        status: 201,
+        body: { id: await startWorkflow(tx, parts, submitterOf(caller), checked, requested), status: 'queued' },
+      })),
     );
   };
   const answer = (await replay(parts.database, idempotency)) ?? (await accept());

@@ -20,6 +20,8 @@ export interface CoderBuilds {
     parameters: Readonly<Record<string, string>>,
     context: CallContext,
   ): Promise<string>;
+  /** A new build that stops the workspace, with the service's own token; answers its id. */
+  stop(workspaceId: string, context: CallContext): Promise<string>;
 }
 
 export function makeCoderBuilds(caller: Caller): CoderBuilds {
@@ -29,6 +31,12 @@ export function makeCoderBuilds(caller: Caller): CoderBuilds {
       const values = Object.entries(parameters).map(([name, value]) => ({ name, value }));
       const build = await caller.change({ token }, context, (client) =>
         client.createBuild(workspaceId, { transition: 'start', rich_parameter_values: values }),
+      );
+      return build.id;
+    },
+    async stop(workspaceId, context) {
+      const build = await caller.change(service, context, (client) =>
+        client.createBuild(workspaceId, { transition: 'stop' }),
       );
       return build.id;
     },

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { forgetBridge } from '../bridge/bridge-store.ts';
 import type { Database, Transaction } from '../platform/database.ts';
+import { forgetStart } from '../tasks/workspace-start.ts';
 
 interface Tables {
   workspace_check: { workspace_id: string; checked_at: Date; missing_since: Date | null };
@@ -62,6 +63,7 @@ export async function deleteWorkspaceRows(
 ): Promise<Forgotten | null> {
   const bridge = await forgetBridge(tx, workspaceId, since);
   if (bridge === 'heard') return null;
+  await forgetStart(tx, workspaceId);
   await sql`delete from workspace_ide where workspace_id = ${workspaceId}`.execute(tx.as());
   await sql`delete from workspace_check where workspace_id = ${workspaceId}`.execute(tx.as());
   return bridge ?? { ownerId: null, organizationId: null };

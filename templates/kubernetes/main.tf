@@ -487,22 +487,23 @@ variable "runtime_class" {
 }
 
 locals {
-  images            = { for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") => image }
-  editors           = flatten([for image in var.ide_images : try(var.ide_kinds[image], ["code-server"]) if replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") == data.coder_parameter.executor_image.value])
-  ide               = try(data.coder_parameter.ide[0].value, local.editors[0], "none")
-  has_ide           = local.ide != "none"
-  executor_image    = data.coder_parameter.executor_image.value == "own" ? data.coder_parameter.own_image[0].value : local.images[data.coder_parameter.executor_image.value]
-  git_ref           = try(data.coder_parameter.git_ref[0].value, "")
-  more_repositories = jsonencode([for one in jsondecode(try(data.coder_parameter.more_repositories[0].value, "[]")) : { url = split("#", one)[0], branch = try(split("#", one)[1], "") }])
-  folder            = join("/", compact(["/workspace", try(regex("([^/:]+?)(?:\\.git)?/?$", data.coder_parameter.git_repository.value)[0], "")]))
-  ide_enabled       = try(tobool(data.coder_parameter.ide_enabled[0].value), false)
-  agent_mode        = try(data.coder_parameter.agent_mode[0].value, var.agent_modes[0])
-  has_nix           = can(regex("\\bnix\\b", local.executor_image))
-  nix_config        = try(data.coder_parameter.nix_config[0].value, "")
-  worker_cpu        = local.has_ide ? max(tonumber(data.coder_parameter.cpu.value), min(tonumber(data.coder_parameter.cpu.value) + 2, var.max_cpu)) : tonumber(data.coder_parameter.cpu.value)
-  worker_memory_mb  = data.coder_parameter.memory.value + (local.has_ide ? 2048 : 0)
-  agent_cpu         = try(tonumber(data.coder_parameter.agent_cpu[0].value), 1)
-  agent_memory_mb   = try(tonumber(data.coder_parameter.agent_memory[0].value), min(4096, var.max_memory_mb))
+  images              = { for image in var.executor_images : replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") => image }
+  editors             = flatten([for image in var.ide_images : try(var.ide_kinds[image], ["code-server"]) if replace(image, "/(:[^/:@]+)?@sha256:[0-9a-f]{64}$/", "") == data.coder_parameter.executor_image.value])
+  ide                 = try(data.coder_parameter.ide[0].value, local.editors[0], "none")
+  listed_repositories = [for text in jsondecode(try(data.coder_parameter.more_repositories[0].value, "[]")) : try(regex("^([^#\\s]+)(?:#(\\S+))?((?: +(?:name=\\S+|autoPush=(?:true|false)))*)$", text), [text, null, null])]
+  has_ide             = local.ide != "none"
+  executor_image      = data.coder_parameter.executor_image.value == "own" ? data.coder_parameter.own_image[0].value : local.images[data.coder_parameter.executor_image.value]
+  git_ref             = try(data.coder_parameter.git_ref[0].value, "")
+  more_repositories   = jsonencode([for one in local.listed_repositories : { url = one[0], branch = one[1], name = try(regex("name=(\\S+)", one[2])[0], null), autoPush = !can(regex("autoPush=false", one[2])) }])
+  folder              = join("/", compact(["/workspace", try(regex("([^/:]+?)(?:\\.git)?/?$", data.coder_parameter.git_repository.value)[0], "")]))
+  ide_enabled         = try(tobool(data.coder_parameter.ide_enabled[0].value), false)
+  agent_mode          = try(data.coder_parameter.agent_mode[0].value, var.agent_modes[0])
+  has_nix             = can(regex("\\bnix\\b", local.executor_image))
+  nix_config          = try(data.coder_parameter.nix_config[0].value, "")
+  worker_cpu          = local.has_ide ? max(tonumber(data.coder_parameter.cpu.value), min(tonumber(data.coder_parameter.cpu.value) + 2, var.max_cpu)) : tonumber(data.coder_parameter.cpu.value)
+  worker_memory_mb    = data.coder_parameter.memory.value + (local.has_ide ? 2048 : 0)
+  agent_cpu           = try(tonumber(data.coder_parameter.agent_cpu[0].value), 1)
+  agent_memory_mb     = try(tonumber(data.coder_parameter.agent_memory[0].value), min(4096, var.max_memory_mb))
   bridge_environment = {
     OUTRIGGER_AGENT_DIR          = "/home/coder/.local/share/outrigger-agent"
     OUTRIGGER_AWAIT_WORKER       = "true"
@@ -845,7 +846,7 @@ data "coder_parameter" "more_repositories" {
 
   name         = "more_repositories"
   display_name = "More repositories"
-  description  = "Cloned beside the first one, each into a folder of its own; #branch after one names its branch."
+  description  = "Cloned beside the first one, each into a folder of its own: an address, with #branch for its branch, then name=… for its folder and autoPush=false to keep finished work local."
   icon         = "/icon/git.svg"
   type         = "list(string)"
   form_type    = "tag-select"
@@ -1155,6 +1156,7 @@ resource "coder_script" "clone" {
     trap say_ended EXIT
     trap 'exit 143' HUP INT TERM
     workspace=$${WORKSPACE_DIR:-/workspace}
+    workspace=$${workspace%/}
     tools=$${TOOLS_DIR:-/tools}
     depth=$${GIT_DEPTH:-1}
     tries=$${GIT_CLONE_RETRIES:-3}
@@ -1173,7 +1175,66 @@ resource "coder_script" "clone" {
         -c protocol.ext.allow=never "$@"
     }
 
+    inside() {
+      case $2/ in
+        "$workspace"/*) ;;
+        *) fail "$1 is '$2', which the agent does not see. Give $workspace, or a folder in it." ;;
+      esac
+      case $${2#"$workspace"}/ in
+        *[!A-Za-z0-9._/-]* | *//* | */.*) fail "$1 is '$2'. Give a plain path, such as $workspace/src." ;;
+      esac
+    }
+
+    make_folder() {
+      made=$workspace
+      rest=$${1#"$workspace"}
+      while [ -n "$rest" ]; do
+        rest=$${rest#/}
+        made=$made/$${rest%%/*}
+        [ ! -L "$made" ] || fail "$made is a link and is not followed. Remove it and restart."
+        [ -d "$made" ] || mkdir "$made"
+        case $rest in */*) rest=/$${rest#*/} ;; *) rest= ;; esac
+      done
+    }
+
+    link_to() {
+      if [ ! -L "$2" ] && [ ! -e "$2" ]; then ln -s "$1" "$2"; fi
+    }
+
+    own_file() {
+      case $2 in *[!A-Za-z0-9._/-]*) fail "$1 holds characters that a path should not have here. Rename the file." ;; esac
+      real=$(readlink -f "$2") && [ -f "$real" ] && [ -r "$real" ] || fail "$1 names $2, and there is no such file to read."
+      for shared in "$workspace" "$run"; do
+        case $real in "$(readlink -f "$shared")"/*) fail "$1 names $2, which the agent can reach. Keep it in the home folder." ;; esac
+      done
+      printf '%s' "$real"
+    }
+
+    choose_ssh() {
+      ssh=$${GIT_SSH_COMMAND:-ssh}
+      hosts=
+      case $${GIT_SSH_KEY:-} in
+        '') ;;
+        /*) ssh="ssh -i $(own_file GIT_SSH_KEY "$GIT_SSH_KEY") -o IdentitiesOnly=yes" || exit 1 ;;
+        *) fail 'GIT_SSH_KEY is no path. A key itself does not belong into an environment, which every program here can read: put it into a file that only you can read, such as /home/coder/.ssh/id_ed25519, and name that.' ;;
+      esac
+      case $${GIT_SSH_KNOWN_HOSTS:-} in
+        '') ;;
+        /*) hosts=$(own_file GIT_SSH_KNOWN_HOSTS "$GIT_SSH_KNOWN_HOSTS") || exit 1 ;;
+        *)
+          mkdir -p "$state"
+          hosts=$(readlink -f "$state")/known-hosts
+          printf '%s\n' "$GIT_SSH_KNOWN_HOSTS" >"$hosts"
+          ;;
+      esac
+      case $hosts in *[!A-Za-z0-9._/-]*) fail "$hosts holds characters that ssh would read otherwise. Give GIT_SSH_KNOWN_HOSTS as a path." ;; esac
+      export GIT_SSH_COMMAND="$ssh -o BatchMode=yes -o StrictHostKeyChecking=yes$${hosts:+ -o UserKnownHostsFile=$hosts}"
+    }
+
     refuse_unsafe() {
+      case $is_listed$1 in
+        1*[[:space:]]*) fail 'a line of the further repositories is no address. After one, #branch, name=… and autoPush=false may follow.' ;;
+      esac
       case $1 in
         -*) fail 'the repository begins with a dash, which git would read as an option.' ;;
         http://*@* | https://*@*) fail 'the repository holds a user name or token. Remove everything up to the "@".' ;;
@@ -1204,14 +1265,20 @@ resource "coder_script" "clone" {
       fail "there is no branch, tag or commit \"$ref\" in the repository."
     }
 
+    advice() {
+      case $1 in
+        http://* | https://* | file://* | /*) printf 'If the repository is private, sign in to its host in Coder under external authentication' ;;
+        *) printf 'Over SSH, add the public key of your account in Coder to the host, and give the key of the host in GIT_SSH_KNOWN_HOSTS' ;;
+      esac
+    }
+
     download() {
       try=1
       while
         rm -rf "$private/tree"
         ! git_quietly clone --quiet $shallow --no-single-branch --no-recurse-submodules -- "$1" "$private/tree"
       do
-        [ "$try" -lt "$tries" ] ||
-          fail "$tries tries failed; the lines above say why. If the repository is private, sign in to its host in Coder under external authentication, then restart the workspace."
+        [ "$try" -lt "$tries" ] || fail "$tries tries failed; the lines above say why. $(advice "$1"), then restart the workspace."
         echo "clone: try $try of $tries failed; trying again in $pause s."
         sleep "$pause"
         try=$((try + 1))
@@ -1244,8 +1311,8 @@ resource "coder_script" "clone" {
         fail "$name is not there, and since the clones of this start ended an agent may be at work in $workspace. Restart the workspace in Coder to clone it."
       fi
       command -v git >/dev/null 2>&1 || fail 'there is no git in this image.'
-      [ ! -L "$4" ] || fail "$4 is a link and is not followed. Remove it and restart."
-      mkdir -p "$state" "$4"
+      mkdir -p "$state"
+      make_folder "$4"
       private=$(mktemp -d "$state/clone.XXXXXX")
       incoming=
       trap 'rm -rf "$private" $${incoming:+"$incoming"}' EXIT
@@ -1259,16 +1326,25 @@ resource "coder_script" "clone" {
         git_quietly -C "$private/tree" submodule --quiet update --init --recursive $shallow
       fi
       # What nix.sh may trust in the worker is the file as the remote had it, before the agent could change it.
-      if [ "$4" = "$workspace" ] && [ -f "$private/tree/workspace.nix" ] && [ ! -L "$private/tree/workspace.nix" ]; then
+      if [ "$is_main" = 1 ] && [ -f "$private/tree/workspace.nix" ] && [ ! -L "$private/tree/workspace.nix" ]; then
         cp "$private/tree/workspace.nix" "$state/repository.nix"
       fi
       publish "$target"
       : >"$mark"
       echo "clone: $name is in $target."
+      if [ "$is_main" = 1 ]; then
+        if [ -n "$${GIT_LINK:-}" ]; then
+          make_folder "$root"
+          link_to "$target" "$root/$GIT_LINK"
+        fi
+        case $${WORKSPACE_FOLDER:-} in "$workspace"/*) [ -L "$${WORKSPACE_FOLDER%/*}" ] || link_to "$target" "$WORKSPACE_FOLDER" ;; esac
+      fi
     }
 
     failed=0
     taken=
+    is_main=0
+    is_listed=0
     attempt() {
       # An address without a usable name has no target; clone_one refuses it.
       target=$(name_of "$1" "$3" 2>/dev/null && printf '%s/%s' "$4" "$name") || target=
@@ -1306,6 +1382,32 @@ resource "coder_script" "clone" {
       if [ "$1" != - ]; then decode "$1"; fi
     }
 
+    root=$${GIT_ROOT:-$workspace}
+    root=$${root%/}
+    inside GIT_ROOT "$root"
+    case $${GIT_LINK:-} in .* | *[!A-Za-z0-9._-]*) fail "GIT_LINK is '$GIT_LINK'. Give one plain name, such as repo." ;; esac
+    main_one() {
+      is_main=1
+      if [ -n "$${GIT_WORKSPACE_DIR:-}" ]; then
+        seen=$${GIT_WORKSPACE_DIR%/}
+        inside GIT_WORKSPACE_DIR "$seen"
+        [ "$seen" != "$workspace" ] || fail "GIT_WORKSPACE_DIR is the workspace itself, which holds other things too. Give a folder in it."
+        attempt "$1" "$2" "$${seen##*/}" "$${seen%/*}"
+      else
+        attempt "$1" "$2" "$3" "$root"
+      fi
+      is_main=0
+    }
+
+    [ -z "$${GIT_USERNAME:-}$${GIT_PASSWORD:-}" ] ||
+      echo 'clone: GIT_USERNAME and GIT_PASSWORD are not used, since every program here can read them. Sign in to the host in Coder under external authentication; for the agent, an admin stores a credential in Outrigger.'
+    unset GIT_USERNAME GIT_PASSWORD
+    case $${GIT_SYNC_INTERVAL:-0} in
+      0) ;;
+      *) echo 'clone: GIT_SYNC_INTERVAL is not used: nothing runs git unasked in a repository that an agent can write. Fetch in a terminal, or let a task fetch.' ;;
+    esac
+    choose_ssh
+
     if [ -n "$${REPOSITORY_BASE64+given}" ]; then repository=$(decode "$REPOSITORY_BASE64"); else repository=$${GIT_REPO:-$${GITHUB_REPO:-}}; fi
     if [ -n "$${REF_BASE64+given}" ]; then ref=$(decode "$REF_BASE64"); else ref=$${GIT_REF:-}; fi
     [ "$ref" != HEAD ] || ref=
@@ -1317,7 +1419,7 @@ resource "coder_script" "clone" {
 
     main=none
     if [ -n "$repository" ]; then
-      attempt "$repository" "$ref" '' "$workspace"
+      main_one "$repository" "$ref" ''
     else
       main=$${MAIN_REPO_NAME:-}
     fi
@@ -1325,22 +1427,23 @@ resource "coder_script" "clone" {
     if [ -n "$${REPOS_JSON_BASE64:-}$${REPOS_JSON:-}" ]; then
       lines=$(list_repositories) || fail 'REPOS_JSON is not a list of {"url", "name", "branch"}.'
       index=0
+      is_listed=1
       while read -r url branch given; do
         [ -n "$url" ] || continue
         url=$(decode "$url")
         given=$(field "$given")
         branch=$(field "$branch")
         [ "$branch" != HEAD ] || branch=
-        folder=$workspace/repos
+        put=attempt
         if [ "$main" != none ]; then
-          name_of "$url" "$given"
+          name=$(name_of "$url" "$given" 2>/dev/null && printf '%s' "$name") || name=
           if [ -n "$main" ]; then
-            [ "$name" != "$main" ] || folder=$workspace
+            [ "$name" != "$main" ] || put=main_one
           elif [ "$index" = "$${MAIN_REPO_INDEX:-0}" ]; then
-            folder=$workspace
+            put=main_one
           fi
         fi
-        attempt "$url" "$branch" "$given" "$folder"
+        "$put" "$url" "$branch" "$given" "$root/repos"
         index=$((index + 1))
       done <<LINES
     $lines
@@ -2013,6 +2116,11 @@ resource "kubernetes_deployment_v1" "workspace" {
           }
 
           env {
+            name  = "REPOS_JSON"
+            value = local.more_repositories
+          }
+
+          env {
             name  = "CUSTOM_CA_CERT_PATH"
             value = "/etc/ssl/certs/custom-ca/tls.crt"
           }
@@ -2245,6 +2353,11 @@ resource "kubernetes_deployment_v1" "workspace" {
             env {
               name  = "GIT_REF"
               value = coalesce(local.git_ref, "HEAD")
+            }
+
+            env {
+              name  = "REPOS_JSON"
+              value = local.more_repositories
             }
 
             env {

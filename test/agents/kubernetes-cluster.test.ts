@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { makeCluster } from '../../service/agents/kubernetes/cluster.ts';
-import { AgentFailure } from '../../service/agents/service-agent.ts';
+import { AgentFailure } from '../../service/agents/agent-failure.ts';
 
 let directory: string;
 let server: Server;

@@ -4,8 +4,9 @@ import { makeKubernetesAgent } from '../../service/agents/kubernetes/kubernetes-
 import type { Cluster, ClusterCall } from '../../service/agents/kubernetes/cluster.ts';
 import { readKubeconfig } from '../../service/agents/kubernetes/kubeconfig.ts';
 import { usualKinds } from '../../service/agents/kubernetes/kinds.ts';
+import { taskOf } from '../support/agent-task.ts';
 import { readManifest } from '../../service/agents/kubernetes/manifest.ts';
-import { AgentFailure } from '../../service/agents/service-agent.ts';
+import { AgentFailure } from '../../service/agents/agent-failure.ts';
 
 const kinds = Object.keys(usualKinds);
 const bounds = { namespaces: ['team'], kinds };
@@ -130,13 +131,11 @@ describe('the kubernetes agent', () => {
       kubeconfigOf: () => Promise.resolve(config),
       connect: () => cluster,
       bounds,
+      files: { list: () => Promise.resolve([]), read: () => Promise.reject(new Error('no file')) },
       lookEveryMs: 1,
     });
   const execute = (cluster: Cluster, action: string, params: unknown, config: string | null = kubeconfig()) =>
-    agentOn(cluster, config).execute(
-      { taskId: 't', organizationId: 'o', action, params },
-      new AbortController().signal,
-    );
+    agentOn(cluster, config).execute(taskOf('kubernetes', action, params), { signal: new AbortController().signal });
   const manifest = `${configMap('one')}---\n${configMap('two')}`;
 
   it('has the cluster check all of a manifest before it applies any of it', async () => {

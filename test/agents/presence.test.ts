@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => data.drop());
 
-describe('the registry in the database (part of S-02)', () => {
+describe('the registry in the database', () => {
   const clock = makeTestClock();
   const processOf = (processId: string) =>
     makePresence({ database: data.database, registry: makeRegistry(), clock, log: silentLogger, processId });
@@ -21,7 +21,7 @@ describe('the registry in the database (part of S-02)', () => {
       .map(({ agent }) => agent)
       .sort();
 
-  it('knows an agent by its actions for as long as some process announces it', async () => {
+  it('S-70 S-02 knows an agent by its actions for as long as some process announces it', async () => {
     const [one, other] = [processOf('one'), processOf('other')];
     expect(await see()).toEqual([]);
     await one.announce();
@@ -39,7 +39,7 @@ describe('the registry in the database (part of S-02)', () => {
     expect(await see('generate_ui')).toEqual(['opencode']);
   });
 
-  it('finds agents by an index over their actions', async () => {
+  it('S-70 S-02 finds agents by an index over their actions', async () => {
     const { rows } = await data.database.pool.query<{ indexdef: string }>(
       `select indexdef from pg_indexes where tablename = 'agent_presence'`,
     );

@@ -19,7 +19,7 @@ describe('the catalogue', () => {
     actions.map((action) => ({ agent, ...action })),
   );
 
-  it('S-40 has generate_code, generate_api, generate_ui and apply_manifest with prompts of their own', () => {
+  it('S-12 S-40 has generate_code, generate_api, generate_ui and apply_manifest with prompts of their own', () => {
     const prompts = ['generate_code', 'generate_api', 'generate_ui', 'apply_manifest'].map(
       (name) => everything.find((one) => one.name === name)?.prompt ?? '',
     );
@@ -89,6 +89,6 @@ describe('routing by supports', () => {
   it('names agents and actions in the refusal', () => {
     const { message } = refusal(() => makeRegistry().route({ action: 'fly' }));
 
-    expect(message).toMatch(/opencode \(generate_code, .*\); agentzero \(takes no task directly/);
+    expect(message).toMatch(/opencode \(generate_code, .*\); agentzero \(run_workflow\)/);
   });
 });

@@ -24,10 +24,12 @@ export interface Ground {
   /** A new, empty database on it. */
   newDatabase(name: string): Promise<string>;
   /** A service that is not started yet; without `databaseUrl` it keeps a Postgres of its own. */
-  stage(databaseUrl?: string): Stage;
+  stage(databaseUrl?: string, more?: Readonly<Record<string, string>>): Stage;
   /** Starts the service of a stage; throws once the ground is being cleared, or it would outlive us. */
   start(stage: Stage): Promise<void>;
   addWorkspace(name: string): Workspace;
+  /** What the bridge of a workspace shows to a started service. */
+  proof(stage: Stage, workspace: Workspace): Promise<string>;
   /** A bridge of a workspace, registered with a started service. */
   bridge(stage: Stage, workspace: Workspace): Promise<FakeBridge>;
   /** The service as Ada. */
@@ -82,6 +84,12 @@ export async function makeGround(): Promise<Ground> {
     return (await makeApi(() => stage.serviceUrl, admin.token).post<{ secret: string }>(path, {})).secret;
   }
 
+  async function proof(stage: Stage, workspace: Workspace): Promise<string> {
+    const secret = secrets.get(stage) ?? mintSecret(stage);
+    secrets.set(stage, secret);
+    return deriveProof(await secret, workspace.id, ada.id, workspace.agentId);
+  }
+
   return {
     coder,
     ada,
@@ -90,14 +98,14 @@ export async function makeGround(): Promise<Ground> {
       await execute(server.url, `create database ${name}`);
       return withDatabase(server.url, name);
     },
-    stage(databaseUrl) {
+    stage(databaseUrl, more = {}) {
       const folder = join(directory, `stage-${(stages += 1)}`);
       mkdirSync(folder);
       const stage = makeStage({
         directory: folder,
         coder: { url: coder.url, serviceToken: admin.token, workspaceId: '', ownerId: ada.id, workspaceAgentId: '' },
         model: noModel,
-        ...(databaseUrl === undefined ? {} : { databaseUrl, environment }),
+        ...(databaseUrl === undefined ? {} : { databaseUrl, environment: { ...environment, ...more } }),
       });
       if (databaseUrl === undefined) undo.push(() => stopPostgresIn(stage.dataDir));
       undo.push(() => stage.end());
@@ -108,13 +116,11 @@ export async function makeGround(): Promise<Ground> {
       await stage.startService();
     },
     addWorkspace: (name) => coder.addWorkspace({ owner: 'ada', name, running: true }),
+    proof,
     async bridge(stage, workspace) {
-      const secret = secrets.get(stage) ?? mintSecret(stage);
-      secrets.set(stage, secret);
-      const proof = deriveProof(await secret, workspace.id, ada.id, workspace.agentId);
       const bridge = await startFakeBridge({
         url: stage.serviceUrl,
-        proof,
+        proof: await proof(stage, workspace),
         workspaceId: workspace.id,
         agentId: workspace.agentId,
       });

@@ -7,7 +7,7 @@ export function machineFacts(): readonly string[] {
   const processors = cpus();
   return [
     `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown processor'}, ${mebibytes(totalmem())}, ${process.platform} ${process.arch}`,
-    `Node ${process.versions.node}, @dbos-inc/dbos-sdk ${versionOf('@dbos-inc/dbos-sdk')}, graphile-worker ${versionOf('graphile-worker')}`,
+    `Node ${process.versions.node}, @dbos-inc/dbos-sdk ${versionOf('@dbos-inc/dbos-sdk')}, graphile-worker ${versionOf('graphile-worker')}, pg-boss ${versionOf('pg-boss')}`,
     loadLine(),
   ];
 }

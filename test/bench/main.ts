@@ -3,19 +3,30 @@ import { makeGround, type Ground } from './ground.ts';
 import { loadLine, machineFacts } from './machine.ts';
 import { measureDispatch } from './measure-dispatch.ts';
 import { measureFanOut } from './measure-fan-out.ts';
+import { measureGraph } from './measure-graph.ts';
 import { measureMemory } from './measure-memory.ts';
+import { measureQueue } from './measure-queue.ts';
 import { measureStart } from './measure-start.ts';
+import { measureThroughput } from './measure-throughput.ts';
 import type { Measurement, Row } from './measurement.ts';
 import { within } from './waiting.ts';
 
 /**
- * `npm run bench [-- start dispatch memory fan-out]`: measures all or the named, prints, asserts nothing.
+ * `npm run bench [-- start dispatch throughput graph queue memory fan-out]`: measures all or the named, prints, asserts nothing.
  *
  * Exit codes  0 every measurement was made · 1 one could not be made · 2 no such measurement · 130 interrupted.
- * Ends        by itself in less than four minutes. No process, folder or database is left behind, except after SIGKILL.
+ * Ends        by itself in less than half an hour. No process, folder or database is left behind, except after SIGKILL.
  */
-const measurements: readonly Measurement[] = [measureStart, measureDispatch, measureMemory, measureFanOut];
-const allLimitMs = 225_000;
+const measurements: readonly Measurement[] = [
+  measureStart,
+  measureDispatch,
+  measureThroughput,
+  measureGraph,
+  measureQueue,
+  measureMemory,
+  measureFanOut,
+];
+const allLimitMs = 1_500_000;
 
 const rowsOf = (title: string, rows: readonly Row[]): string[][] => [
   [title, '', ''],

@@ -55,15 +55,16 @@ describe('the address of a repository', () => {
     expect(listOf(new Map([['more_repositories', 'no list']]))).toEqual([]);
   });
 
-  it('is the same with a branch behind it, as the form takes one', () => {
+  it('is the same with a branch and further words behind it, as the form takes them', () => {
     const chosen = [
       'https://github.com/acme/app#release/2',
       'git@github.com:acme/two.git#a#b',
+      'https://github.com/acme/three name=x autoPush=false',
       { url: 'https://a.example/x#y' },
     ];
     const list = listOf(new Map([['more_repositories', JSON.stringify(chosen)]]));
 
-    expect(list.map(({ path }) => path)).toEqual(['acme/app', 'acme/two']);
+    expect(list.map(({ path }) => path)).toEqual(['acme/app', 'acme/two', 'acme/three']);
   });
 });
 

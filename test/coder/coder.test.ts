@@ -110,6 +110,7 @@ describe('S-33 finding a workspace', () => {
         status: 'running',
         transition: 'start',
         jobStatus: 'succeeded',
+        lastUsedAt: expect.any(String),
         buildId: expect.any(String),
         templateVersionId: expect.any(String),
         agents: [{ id: agentId, name: 'main', status: 'connected', lifecycleState: 'ready' }],

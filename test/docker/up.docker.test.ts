@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { ownAddresses } from '../../scripts/up/address.ts';
+import { thisMachine } from '../../scripts/up/address.ts';
 import { bridgeAddress, openDocker } from '../../scripts/up/docker.ts';
 import { startGitServer } from '../modules/workspace/git-server.ts';
 import { renderedTemplates } from '../scripts/template-harness.ts';
@@ -29,6 +29,8 @@ withDockerAtLength('outrigger up on a machine with Docker', () => {
   let git: Awaited<ReturnType<typeof startGitServer>>;
   let database: Awaited<ReturnType<typeof createTestDatabase>>;
   let folder: string;
+  /** What was made so far, to be ended in the opposite order; all of it also where a later one could not be made. */
+  const endings: (() => unknown)[] = [];
   let containers: PlannedDocker | undefined;
   let pid: number | undefined;
   /** Ends the wait for a workspace that could not be started. */
@@ -36,29 +38,30 @@ withDockerAtLength('outrigger up on a machine with Docker', () => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'outrigger-up-'));
+    endings.push(() => rmSync(folder, { recursive: true, force: true }));
     simulated = await startSimulatedCoder();
+    endings.push(() => simulated.close());
     coder = await startBuildingCoder(simulated, (start) =>
       provision(start).catch((error: unknown) => {
         unprovisioned.abort(error);
         throw error;
       }),
     );
+    endings.push(() => coder.close());
     model = await startScriptedModel();
+    endings.push(() => model.close());
     database = await createTestDatabase();
+    endings.push(() => database.drop());
     makeRepository(join(folder, 'repositories', 'users'));
-    const gateway = await bridgeAddress(await openDocker(new AbortController().signal), ownAddresses());
+    const gateway = await bridgeAddress(await openDocker(new AbortController().signal), thisMachine());
     if (gateway === null) throw new Error('Docker has no bridge here.');
     git = await startGitServer(join(folder, 'repositories'), '', '', gateway);
+    endings.push(() => git.close());
   }, minutes);
   afterAll(async () => {
     if (pid !== undefined) process.kill(pid, 'SIGTERM');
     await containers?.remove();
-    await git.close();
-    await coder.close();
-    await simulated.close();
-    await model.close();
-    await database.drop();
-    rmSync(folder, { recursive: true, force: true });
+    for (const end of endings.reverse()) await end();
     const ours = await docker('images', '--format', '{{.Repository}}:{{.Tag}}');
     for (const name of ours.split('\n').filter((one) => one.includes(`/${organization}/`)))
       spawnSync('docker', ['image', 'rm', '--force', name]);
@@ -117,8 +120,11 @@ withDockerAtLength('outrigger up on a machine with Docker', () => {
       const { token } = simulated.addUser({ username: 'ada', roles: ['template-admin'] });
 
       const first = await up(token);
-      pid = first.joined?.service.started?.pid;
-      expect([first.code, first.said]).toEqual([0, expect.stringContaining('✔ Task: succeeded, commit')]);
+      // Told also where a later step failed.
+      const started = /started as process (\d+)/.exec(first.said)?.[1];
+      pid = started === undefined ? undefined : Number(started);
+      const log = first.code === 0 ? '' : readFileSync(join(folder, 'data', 'serve.log'), 'utf8');
+      expect([first.code, `${first.said}\n${log}`]).toEqual([0, expect.stringContaining('✔ Task: succeeded, commit')]);
       await coder.settled();
       const second = await up(token);
 

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { watchWorkflow, type WorkflowAnswer } from '../../scripts/demo/watch.ts';
+import { makeRandom } from '../support/random.ts';
 import { fullStackFeature, fullStackPlays } from '../support/stage/plays.ts';
 import { git } from '../support/stage/repository.ts';
 import { openScene, type Scene } from './scene.ts';
@@ -20,17 +21,6 @@ afterEach(async () => {
   scene = undefined;
 });
 
-/** Mulberry32: small, seeded, good enough to choose moments. */
-function makeRandom(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 const passed = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** Kills and restarts until the workflow is over or the kills are used up. Answers how often it killed. */
@@ -49,7 +39,7 @@ async function harass({ stage }: Scene, random: () => number, kills: number, isO
   return done;
 }
 
-describe('S-05 S-43 the service is killed at random moments of a workflow', () => {
+describe('S-13 S-70 S-05 S-43 the service is killed at random moments of a workflow', () => {
   it(
     `finishes every workflow after ${rounds} kills: each prompt delivered once, each effect once, the audit whole (seed ${seed})`,
     async () => {

@@ -1,7 +1,7 @@
 import { runAuditVerify } from '../../scripts/audit.ts';
 import { buildBridge } from '../../scripts/build-bridge.ts';
 import { join } from 'node:path';
-import { startSimulatedCoder, type SimulatedCoder } from '../support/coder/simulated-coder.ts';
+import { finished, startSimulatedCoder, type SimulatedCoder } from '../support/coder/simulated-coder.ts';
 import { startScriptedModel, type Play, type ScriptedModel } from '../support/model/scripted-model.ts';
 import { makeApi, type Api } from '../support/stage/api.ts';
 import { inLog } from '../support/stage/processes.ts';
@@ -18,6 +18,7 @@ export interface Scene {
   /** The template secret of the workspace. */
   readonly secret: string;
   readonly ownerToken: string;
+  readonly adminToken: string;
   /** Starts the bridge of a later build, with that build's workspace agent. */
   startBridgeOf(workspaceAgentId: string): void;
   verifyAudit(): Promise<{ ok: boolean; events: number; faults: readonly unknown[] }>;
@@ -33,14 +34,26 @@ export async function openScene(options: {
   runDir?: string;
   /** What the owner chose in the form. */
   parameters?: Readonly<Record<string, string>>;
+  /** What the template's admin chose; the workspace is built with it. */
+  variables?: Readonly<Record<string, string>>;
+  /** Further settings of the service. */
+  environment?: Readonly<Record<string, string>>;
 }): Promise<Scene> {
   const root = join(import.meta.dirname, '..', '..');
-  const { databaseUrl, runDir, parameters = {} } = options;
+  const { databaseUrl, runDir, parameters = {}, variables, environment = {} } = options;
   await buildBridge(join(root, 'dist', 'bridge.js'));
   const coder = await startSimulatedCoder();
   const admin = coder.addUser({ username: 'admin', roles: ['owner'] });
   const ada = coder.addUser({ username: 'ada' });
   const workspace = coder.addWorkspace({ owner: 'ada', name: 'canoe', running: true, parameters });
+  const build =
+    variables === undefined
+      ? workspace
+      : coder.buildWorkspace(workspace.id, 'start', {
+          versionId: coder.addVersion('docker', variables),
+          timing: finished,
+          parameters,
+        });
   const model = await startScriptedModel({
     plays: options.plays,
     ...(options.chunkDelayMs === undefined ? {} : { chunkDelayMs: options.chunkDelayMs }),
@@ -50,12 +63,13 @@ export async function openScene(options: {
     serviceToken: admin.token,
     workspaceId: workspace.id,
     ownerId: ada.id,
-    workspaceAgentId: workspace.agentId,
+    workspaceAgentId: build.agentId,
   };
   const stage = makeStage({
     coder: side,
     model: { url: model.url, name: 'scripted/test' },
     slots: options.slots ?? 2,
+    environment,
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(runDir === undefined ? {} : { runDir }),
   });
@@ -73,6 +87,7 @@ export async function openScene(options: {
     model,
     secret,
     ownerToken: ada.token,
+    adminToken: admin.token,
     workspaceId: workspace.id,
     startBridgeOf(workspaceAgentId) {
       side.workspaceAgentId = workspaceAgentId;

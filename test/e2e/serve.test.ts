@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createTestDatabase } from '../support/database.ts';
 import { startSimulatedCoder, type SimulatedCoder } from '../support/coder/simulated-coder.ts';
 import { makeApi } from '../support/stage/api.ts';
 import { inLog, makeProcesses, type Child } from '../support/stage/processes.ts';
@@ -96,6 +98,37 @@ describe('outrigger serve', () => {
     const second = await serve();
     const again = await makeApi(() => second.url, ada.token).get<{ id: string }>(`/api/v2/agents/tasks/${id}`);
     expect(again.id).toBe(id);
+  });
+
+  it('P-87 keeps everything in Postgres: its own, or the one that DATABASE_URL names, and no other database', async () => {
+    const cluster = join(folder, 'data', 'postgres', 'cluster', 'data', 'PG_VERSION');
+    const own = await serve();
+    expect(existsSync(cluster)).toBe(true);
+    own.child.kill('SIGTERM');
+    expect(await own.child.exited).toBe(0);
+    rmSync(join(folder, 'data'), { recursive: true });
+
+    const given = await createTestDatabase();
+    const keyring = JSON.stringify({ '1': randomBytes(32).toString('base64') });
+    const { child } = await serve({
+      DATABASE_URL: given.url,
+      CREDENTIAL_ENCRYPTION_KEYRING: keyring,
+      CREDENTIAL_ENCRYPTION_KEY_VERSION: '1',
+      AUDIT_SIGNING_KEY: randomBytes(32).toString('base64'),
+    });
+    const { rows } = await given.database.pool.query<{ count: string }>('select count(*) from outrigger.replica');
+    expect(existsSync(cluster)).toBe(false);
+    expect(Number(rows[0]?.count)).toBe(1);
+    child.kill('SIGTERM');
+    expect(await child.exited).toBe(0);
+    await given.drop();
+
+    const lock = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, unknown>;
+    };
+    const names = Object.keys(lock.packages).map((path) => path.replace(/^.*node_modules\//, ''));
+    expect(names).toContain('pg');
+    expect(names.filter((name) => /mongo|prisma|mysql|sqlite|redis/.test(name))).toEqual([]);
   });
 
   it('refuses a second service on the same data with exit code 2 and leaves the first alone', async () => {

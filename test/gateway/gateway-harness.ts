@@ -32,11 +32,13 @@ export type HarnessOptions = Partial<Omit<GatewayOptions, 'database' | 'clock' |
   readonly model?: ScriptedModelOptions;
   readonly upstreamUrl?: string;
   readonly timeoutMs?: number;
+  /** Of the service; null for none. */
+  readonly apiKey?: string | null;
 };
 
 /** The real gateway over real HTTP and a real database, in front of the scripted model. */
 export async function startGateway(options: HarnessOptions = {}): Promise<GatewayHarness> {
-  const { model: modelOptions, upstreamUrl, timeoutMs, ...gatewayOptions } = options;
+  const { model: modelOptions, upstreamUrl, timeoutMs, apiKey = providerKey, ...gatewayOptions } = options;
   const { database, drop } = await createTestDatabase();
   const model = await startScriptedModel(modelOptions);
   const clock = movableClock();
@@ -53,7 +55,7 @@ export async function startGateway(options: HarnessOptions = {}): Promise<Gatewa
     prices: { taken: '2026-11-21', models: new Map() },
     ...gatewayOptions,
     database,
-    upstream: { url: upstreamUrl ?? model.url, apiKey: providerKey, timeoutMs: timeoutMs ?? 5_000 },
+    upstream: { url: upstreamUrl ?? model.url, apiKey, timeoutMs: timeoutMs ?? 5_000 },
     clock,
     log: pino({ level: 'trace' }, destination),
   });

@@ -126,11 +126,21 @@ describe('what there is to run', () => {
     expect((await outrigger.call(null, 'GET', '/api/v2/agents/registry')).status).toBe(401);
   });
 
-  it('S-28 lists the agents a step may use: those with actions', async () => {
-    const { body } = await ask('/api/v2/agents/agentzero/agents');
+  it('S-13 S-28 lists the agents a step of the caller may use: not those that their organization gave no credential', async () => {
+    const names = async () =>
+      (await ask('/api/v2/agents/agentzero/agents')).body.items.map((one: { name: string }) => one.name);
+    expect(await names()).toEqual(expect.arrayContaining(['opencode', 'agentzero']));
+    expect(await names()).not.toContain('kubernetes');
 
-    expect(body.items.map((one: { name: string }) => one.name)).toContain('opencode');
-    expect(body.items.map((one: { name: string }) => one.name)).not.toContain('agentzero');
+    const { admin } = outrigger.people;
+    await outrigger.call(admin, 'PUT', '/api/v2/agents/secrets/lab', { config: 'kubeconfig' });
+    await outrigger.call(admin, 'PUT', '/api/v2/agents/registry/kubernetes', {
+      apiVersion: 'kubeopencode.io/v1alpha1',
+      kind: 'Agent',
+      metadata: { name: 'kubernetes' },
+      spec: { credentials: [{ name: 'lab', secretRef: { name: 'lab', key: 'config' }, env: 'KUBECONFIG' }] },
+    });
+    expect(await names()).toContain('kubernetes');
   });
 
   it('S-31 says health, queue length and the caller’s last error', async () => {
@@ -155,6 +165,19 @@ describe('what there is to run', () => {
     });
     expect(other.body.last_error).toBeNull();
     expect((await ask('/api/v2/agents/status/robot')).status).toBe(404);
+  });
+
+  it('S-70 S-02 calls an agent unavailable that no process has announced for a while', async () => {
+    const health = async () => (await ask('/api/v2/agents/status/opencode')).body.health as string;
+    expect(await health()).toBe('available');
+    // As when every process that announced it has died.
+    await outrigger.database.pool.query(`update agent_presence set seen_at = seen_at - interval '1 minute'`);
+    const { body } = await ask('/api/v2/agents/registry');
+
+    expect(await health()).toBe('unavailable');
+    expect(body.items[0]).toMatchObject({ name: 'opencode', health: 'unavailable' });
+    // Until one is heard again.
+    await eventually('the next announcement', async () => (await health()) === 'available', 30_000);
   });
 
   it('finds agents by what they can do', async () => {

@@ -14,10 +14,14 @@ afterAll(async () => {
   await outrigger.stop();
 });
 
-describe('limits over HTTP (part of S-108 and C-25)', () => {
-  it('are written by an admin in the words of C-25, read by members, and hold from the next task on', async () => {
+describe('limits over HTTP (part of S-108)', () => {
+  it('C-25 are written by an admin in its words, read by members, and hold from the next task on', async () => {
     const { ada } = outrigger.people;
-    const body = { maxConcurrentTasks: 5, quota: { maxTaskStarts: 1, windowSeconds: 3600 } };
+    const body = {
+      maxConcurrentTasks: 5,
+      quota: { maxTaskStarts: 1, windowSeconds: 3600 },
+      standby: { idleTimeout: '30m' },
+    };
     const path = `${limits}/workspace/${outrigger.workspace.id}`;
     const written = await outrigger.call(orgAdmin, 'PUT', path, body);
     const submit = async () =>
@@ -46,7 +50,8 @@ describe('limits over HTTP (part of S-108 and C-25)', () => {
 
   it.each([
     ['a limit that limits nothing', 'agent/opencode', {}, 400],
-    ['an unknown word', 'agent/opencode', { maxConcurrentTasks: 1, standby: {} }, 400],
+    ['an unknown word', 'agent/opencode', { maxConcurrentTasks: 1, colour: 'red' }, 400],
+    ['a standby without its time', 'agent/opencode', { standby: {} }, 400],
     ['half a quota', 'agent/opencode', { quota: { maxTaskStarts: 1 } }, 400],
     ['a negative number', 'agent/opencode', { maxConcurrentTasks: -1 }, 400],
     ['an agent that does not exist', 'agent/robot', { maxConcurrentTasks: 1 }, 422],

@@ -69,7 +69,7 @@ describe('bad input gets a clear problem and stores nothing', () => {
   const cases: readonly [title: string, path: string, body: unknown, status: number, code: string, words: string][] = [
     ['S-46 an unknown type', tasksPath, { ...taskFixture, type: 'robot' }, 422, 'type_unknown', 'robot'],
     [
-      'S-40 an unknown action, with the list',
+      'S-12 S-40 an unknown action, with the list',
       tasksPath,
       { ...taskFixture, payload: { ...payload, action: 'fly' } },
       422,
@@ -288,7 +288,13 @@ describe('the life of a task', () => {
     expect(await bridge.request('result', { ...lease, evidence: goodEvidence() })).toEqual({ accepted: true });
 
     const task = await finished(id);
-    expect(task).toMatchObject({ outcome: 'succeeded', attempt: 1, session_id: 'ses_test' });
+    expect(task).toMatchObject({
+      ...{ outcome: 'succeeded', attempt: 1, session_id: 'ses_test' },
+      outcome_evidence: expect.arrayContaining([
+        { kind: 'last_message', says: 'supports', text: expect.any(String) },
+        { kind: 'commit', says: 'supports', text: expect.any(String) },
+      ]),
+    });
     const api = makeApi(() => outrigger.url, outrigger.people.ada.token);
     const all = [];
     for await (const event of api.events(id, 0)) all.push(event);
@@ -421,7 +427,7 @@ describe('the life of a task', () => {
   });
 });
 
-describe('C-21 the documented workflow (part of S-37)', () => {
+describe('S-37 C-21 the documented workflow', () => {
   it('is accepted unchanged, for the only running workspace of its submitter', async () => {
     const answer = await outrigger.call(outrigger.people.ada, 'POST', workflowsPath, workflowFixture);
     const { body } = await outrigger.call(outrigger.people.ada, 'GET', `${workflowsPath}/${answer.body.id}`);
@@ -439,9 +445,46 @@ describe('C-21 the documented workflow (part of S-37)', () => {
     await outrigger.call(outrigger.people.ada, 'POST', `/api/v2/agents/tasks/${first}/stop`);
     await finished(first);
   });
+
+  it('takes params, a workspace, a time, retries and an approval in a step, and keeps to them', async () => {
+    const { ada } = outrigger.people;
+    const step = {
+      ...(workflowFixture as { steps: object[] }).steps[0],
+      params: { prompt: 'Add a health check' },
+      workspace_id: 'ada/ws-123',
+      timeout_seconds: 600,
+      retry: { max: 2, backoff_seconds: 5 },
+      approval: true,
+    };
+    const { status, body } = await outrigger.call(ada, 'POST', workflowsPath, { name: 'One step', steps: [step] });
+    expect(status).toBe(201);
+
+    const task = await eventually('its step to ask a person', async () => {
+      const { body: workflow } = await outrigger.call(ada, 'GET', `${workflowsPath}/${body.id}`);
+      const [{ task_id: id, state }] = workflow.steps;
+      return state === 'blocked' && id ? (id as string) : undefined;
+    });
+    const { rows } = await outrigger.database.pool.query(
+      'select prompt, timeout_ms::int, max_attempts, retry_delay_ms::int, workspace_id from task where id = $1',
+      [task],
+    );
+    expect(rows).toEqual([
+      {
+        prompt: 'Add a health check',
+        timeout_ms: 600_000,
+        max_attempts: 2,
+        retry_delay_ms: 5_000,
+        workspace_id: outrigger.workspace.id,
+      },
+    ]);
+    const bad = { ...step, retry: { max: 0 } };
+    expect((await outrigger.call(ada, 'POST', workflowsPath, { name: 'Bad', steps: [bad] })).status).toBe(400);
+    await outrigger.call(ada, 'POST', `${workflowsPath}/${body.id}/cancel`);
+    await finished(task);
+  });
 });
 
-describe('S-25 S-26 S-45 workflows', () => {
+describe('S-13 S-25 S-26 S-45 workflows', () => {
   it('runs steps after their dependencies, hands outputs on, and sums them up', async () => {
     const bridge = await outrigger.bridge();
     const step = (id: string, depends_on: string[], prompt: string) => ({

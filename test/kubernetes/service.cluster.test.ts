@@ -123,7 +123,7 @@ const keyHash = [
   `process.stdout.write(require('crypto').createHash('sha256').update(require('fs').readFileSync('/var/lib/outrigger/data/keys/audit-signing-key')).digest('hex'))`,
 ];
 
-withService('kubernetes-service with its own Postgres on a cluster (part of S-16)', () => {
+withService('S-16 kubernetes-service with its own Postgres on a cluster', () => {
   const namespace = `outrigger-service-${process.pid}`;
   const cluster = inNamespace(namespace);
   const token = `canary-${randomBytes(16).toString('hex')}`;
@@ -215,7 +215,7 @@ withService('kubernetes-service with its own Postgres on a cluster (part of S-16
   });
 });
 
-withDatabase('kubernetes-service with replicas that share a database (part of S-16)', () => {
+withDatabase('S-16 kubernetes-service with replicas that share a database', () => {
   const namespace = `outrigger-replicas-${process.pid}`;
   const cluster = inNamespace(namespace);
   let database: TestDatabase | undefined;

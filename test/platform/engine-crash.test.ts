@@ -66,7 +66,7 @@ const waitsIn = (engine: EngineProcess, workflowId: string) =>
 const ends = (workflowId: string, status: string, deadlineMs?: number) =>
   until(`${workflowId} to end as ${status}`, async () => (await outside.status(workflowId)) === status, deadlineMs);
 
-describe('S-05 durable work survives kill -9 of the service', () => {
+describe('S-70 S-05 durable work survives kill -9 of the service', () => {
   it('S-05 finishes what was accepted before the kill, without running a recorded step again', async () => {
     const first = await start();
     await enqueue('two-steps', 'task-1');

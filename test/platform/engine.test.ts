@@ -59,7 +59,7 @@ const waiting = async (count: number) => {
   });
 };
 
-describe('S-05 enqueue in the caller’s transaction', () => {
+describe('S-70 S-05 enqueue in the caller’s transaction', () => {
   it('S-05 runs what was committed', async () => {
     const inputs: unknown[] = [];
     const engine = await start((new_) => new_.register('work', async (_, input) => void inputs.push(input)));

@@ -93,10 +93,27 @@ describe('migrateDatabase', () => {
     expect(await tables()).toEqual([]);
   });
 
-  it('refuses a database of a later version, naming the migration it does not know', async () => {
-    await migrate({ '1-note': statement('select 1'), '2-future': statement('select 1') });
+  it('starts on a database of a later version after a roll-back, and the later one goes on afterwards', async () => {
+    const ours = { '1-a': statement('create table outrigger.a (id int)') };
+    const later = { ...ours, '2-b': statement('create table outrigger.b (id int)') };
+    await migrate(later);
 
-    await expect(migrate({ '1-note': statement('select 1') })).rejects.toThrow(/2-future/);
+    await migrate(ours);
+    await migrate(later);
+
+    expect(await tables()).toEqual(expect.arrayContaining(['a', 'b']));
+  });
+
+  it('refuses a database of a later version that took something away, naming the migration', async () => {
+    await migrate({
+      '1-a': statement('create table outrigger.a (id int)'),
+      '2-a-removes': statement('drop table outrigger.a'),
+    });
+
+    await expect(migrate({ '1-a': statement('select 1') })).rejects.toMatchObject({
+      code: 'migration_failed',
+      message: expect.stringContaining('2-a-removes') as unknown,
+    });
   });
 
   it('lets four processes come at once: each migration runs once, with the engine, and nobody deadlocks', async () => {

@@ -6,7 +6,7 @@ import { CommandFailure } from '../../scripts/command-failure.ts';
 import { processClock } from '../../scripts/template-context.ts';
 import type { Rendering } from '../../scripts/template-push.ts';
 import { runUp, type Joined, type UpAround, type UpFlags } from '../../scripts/up/run-up.ts';
-import { ownAddresses } from '../../scripts/up/address.ts';
+import { thisMachine } from '../../scripts/up/address.ts';
 import type { SimulatedCoder } from '../support/coder/simulated-coder.ts';
 
 /** What a provisioner is told of one start. */
@@ -136,7 +136,7 @@ export async function ranUp(
     files: { readFile: () => undefined, homeDir: '/nobody', uid: 1000 },
     clock: processClock,
     pollMs: 20,
-    own: ownAddresses(),
+    machine: thisMachine(),
     ask: undefined,
     ...given,
   };

@@ -1,16 +1,26 @@
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { chooseAddress, isThisMachine, type AddressParts } from '../../scripts/up/address.ts';
+import {
+  chooseAddress,
+  isThisMachine,
+  thisMachine,
+  type AddressParts,
+  type Machine,
+} from '../../scripts/up/address.ts';
 import { bridgeAddress, type Docker } from '../../scripts/up/docker.ts';
 import { startPassingRegistry } from '../../scripts/up/passing-registry.ts';
 
+const machineWith = (...addresses: string[]): Machine => ({
+  addresses,
+  has: (address) => Promise.resolve(addresses.includes(address)),
+});
 const far: AddressParts = {
   coderUrl: 'https://coder.example.com',
   isCoderHere: false,
   given: undefined,
   port: 7676,
   isInsecureAllowed: false,
-  own: ['127.0.0.1', '192.0.2.7', '172.17.0.1'],
+  machine: machineWith('127.0.0.1', '192.0.2.7', '172.17.0.1'),
   gateway: () => Promise.resolve('172.17.0.1'),
   ask: undefined,
   say: () => undefined,
@@ -42,7 +52,41 @@ describe('the address that workspaces are given', () => {
   ])('is found at the bridge: %s', async (_what, told, expected) => {
     const docker: Docker = () => Promise.resolve({ code: 0, stdout: JSON.stringify(told), stderr: '' });
 
-    expect(await bridgeAddress(docker, far.own)).toBe(expected);
+    expect(await bridgeAddress(docker, far.machine)).toBe(expected);
+  });
+
+  it.each([
+    ['its gateway', [{ Subnet: '172.17.0.0/16', Gateway: '172.17.0.254' }], '172.17.0.254'],
+    ['the first of its subnet, where it tells no gateway', [{ Subnet: '172.17.0.0/16' }], '172.17.0.1'],
+  ])('is found at a bridge that is down because no container runs: %s', async (_what, told, expected) => {
+    const docker: Docker = () => Promise.resolve({ code: 0, stdout: JSON.stringify(told), stderr: '' });
+    const machine: Machine = { addresses: ['192.0.2.7'], has: (address) => Promise.resolve(address === expected) };
+    const gateway = () => bridgeAddress(docker, machine);
+
+    expect(await gateway()).toBe(expected);
+    expect(await chooseAddress({ ...near, machine, gateway })).toEqual({
+      url: `http://${expected}:7676`,
+      listen: `${expected}:7676`,
+    });
+  });
+
+  it('is one of this machine’s where it can be listened on, also when no interface lists it', async () => {
+    const machine = thisMachine();
+    const unlisted = '127.83.5.9';
+
+    expect(machine.addresses).not.toContain(unlisted);
+    // Linux answers at all of 127.0.0.0/8, and lists the first of them only.
+    expect(await machine.has(unlisted)).toBe(process.platform === 'linux');
+    expect(await machine.has('127.0.0.1')).toBe(true);
+    expect(await machine.has('203.0.113.9')).toBe(false);
+    expect(await machine.has('a-name.invalid')).toBe(false);
+  });
+
+  it('is not this machine’s where the kernel lets anybody listen at any address', async () => {
+    const anywhere = thisMachine(() => Promise.resolve(true));
+
+    for (const address of ['203.0.113.9', '2001:db8::9']) expect(await anywhere.has(address)).toBe(false);
+    expect(await anywhere.has('127.0.0.1')).toBe(true);
   });
 
   it('is what was given, and listened on only where it is this machine’s and plain http', async () => {
@@ -83,10 +127,10 @@ describe('the address that workspaces are given', () => {
   });
 
   it('tells a Coder of this machine by its address', async () => {
-    expect(await isThisMachine('http://localhost:3000', [])).toBe(true);
-    expect(await isThisMachine('http://192.0.2.7:3000', far.own)).toBe(true);
-    expect(await isThisMachine('http://192.0.2.8:3000', far.own)).toBe(false);
-    expect(await isThisMachine('https://coder.invalid', far.own)).toBe(false);
+    expect(await isThisMachine('http://localhost:3000', machineWith())).toBe(true);
+    expect(await isThisMachine('http://192.0.2.7:3000', far.machine)).toBe(true);
+    expect(await isThisMachine('http://192.0.2.8:3000', far.machine)).toBe(false);
+    expect(await isThisMachine('https://coder.invalid', far.machine)).toBe(false);
   });
 });
 

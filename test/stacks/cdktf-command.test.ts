@@ -41,7 +41,7 @@ function variables(name: string, values: Readonly<Record<string, unknown>>): str
 
 const everything = ({ stdout, stderr }: Finished): string => stdout + stderr;
 
-withCommand('the command ./run cdktf (part of S-16)', () => {
+withCommand('S-16 the command ./run cdktf', () => {
   const service = {
     service_image: `registry.example.com/outrigger-service:1${digest}`,
     coder_url: 'https://coder.example.com',

@@ -75,7 +75,7 @@ async function healthy(resource: Resource, expected = 'running 0'): Promise<void
   }
 }
 
-withService('the container of docker-service, as planned (part of S-16)', () => {
+withService('S-16 the container of docker-service, as planned', () => {
   const directory = mkdtempSync(join(tmpdir(), 'outrigger-secrets-'));
   let resources: Resources = [];
   const ofType = (type: string) => resources.filter(({ address }) => address.startsWith(`${type}.`));

@@ -80,10 +80,11 @@ async function markAlive(url: string, run: string): Promise<pg.Client> {
   return marker;
 }
 
+/** `pg_stat_activity` has a `datname` too: unqualified, every run would look dead and lose its databases to the next. */
 async function dropDeadDatabases(marker: pg.Client): Promise<void> {
   const { rows } = await marker.query<{ datname: string }>(
     `select datname from pg_database where datname like $1 and not exists
-       (select 1 from pg_stat_activity where application_name like $1 and starts_with(datname::text || '_', application_name || '_'))`,
+       (select 1 from pg_stat_activity where application_name like $1 and starts_with(pg_database.datname::text || '_', application_name || '_'))`,
     [`${databasePrefix.replaceAll('_', '\\_')}%`],
   );
   for (const { datname } of rows) await marker.query(`drop database if exists ${datname} with (force)`);

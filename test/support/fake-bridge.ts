@@ -17,6 +17,8 @@ export interface FakeBridge {
   readonly token: string;
   /** Commands of the service, oldest first; each is answered with success at once. */
   readonly commands: readonly RequestFrame[];
+  /** What it answers to commands of a type; nothing in particular for the rest. */
+  readonly answers: Map<string, (payload: unknown) => unknown>;
   readonly closed: Promise<number>;
   request<Type extends BridgeRequestType>(
     type: Type,
@@ -70,6 +72,7 @@ export async function connectFakeBridge(url: string, token: string): Promise<Fak
     headers: { Authorization: `Bearer ${token}` },
   });
   const commands: RequestFrame[] = [];
+  const answers: FakeBridge['answers'] = new Map();
   const open = new Map<string, (reply: Reply) => void>();
   const closed = new Promise<number>((resolve) => socket.once('close', resolve));
   socket.on('message', (raw: Buffer) => {
@@ -80,7 +83,8 @@ export async function connectFakeBridge(url: string, token: string): Promise<Fak
       return;
     }
     commands.push(frame);
-    socket.send(JSON.stringify({ id: frame.id, success: true, data: {} }));
+    const data = answers.get(frame.type)?.(frame.payload) ?? {};
+    socket.send(JSON.stringify({ id: frame.id, success: true, data }));
   });
   await new Promise<void>((resolve, reject) => {
     socket.once('open', () => resolve());
@@ -96,6 +100,7 @@ export async function connectFakeBridge(url: string, token: string): Promise<Fak
   const bridge: FakeBridge = {
     token,
     commands,
+    answers,
     closed,
     raw,
     async request(type, payload) {

@@ -1,5 +1,7 @@
 /** Suites that take minutes; begun last, one of them would run alone at the end with a core idle beside it. */
 const longest = [
+  'e2e/kill-replicas',
+  'e2e/upgrade',
   'e2e/kill-service',
   'e2e/kill-workspace',
   'templates/kubernetes-terraform',

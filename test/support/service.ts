@@ -9,7 +9,7 @@ import type { Database } from '../../service/platform/database.ts';
 import { deriveProof } from '../../service/secrets/registration-proof.ts';
 import { startService, type Service } from '../../service/server.ts';
 import { makeTestClock, type TestClock } from './clock.ts';
-import { startSimulatedCoder, type SimulatedCoder } from './coder/simulated-coder.ts';
+import { startSimulatedCoder, type SimulatedCoder, type SimulatedCoderOptions } from './coder/simulated-coder.ts';
 import { createTestDatabase } from './database.ts';
 import { startFakeBridge, type FakeBridge } from './fake-bridge.ts';
 import { startScriptedModel, type ScriptedModel } from './model/scripted-model.ts';
@@ -56,9 +56,13 @@ export interface Answer {
   readonly body: any;
 }
 
-export async function startTestService(environment: Record<string, string> = {}): Promise<TestService> {
+/** `options` are those of the simulated Coder. */
+export async function startTestService(
+  environment: Record<string, string> = {},
+  options: Pick<SimulatedCoderOptions, 'organizationId' | 'requestsPerMinute'> = {},
+): Promise<TestService> {
   const { url: databaseUrl, database, drop } = await createTestDatabase();
-  const coder = await startSimulatedCoder();
+  const coder = await startSimulatedCoder(options);
   const model = await startScriptedModel();
   const dataDir = mkdtempSync(join(tmpdir(), 'outrigger-test-'));
   const admin = coder.addUser({ username: 'admin', roles: ['owner'] });

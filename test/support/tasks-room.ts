@@ -1,7 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { Lease, Profile } from '../../modules/contract.ts';
+import type { Agent, Lease, Profile } from '../../modules/contract.ts';
 import { makeRegistry } from '../../service/agents/registry.ts';
-import type { ServiceAgent } from '../../service/agents/service-agent.ts';
 import { pendingOfTask } from '../../service/approvals/approval-store.ts';
 import { makeApprovals } from '../../service/approvals/approvals.ts';
 import { makeAuditLog } from '../../service/audit/audit-log.ts';
@@ -56,7 +55,7 @@ export interface TasksRoom {
 }
 
 export async function makeTasksRoom(
-  options: { perWorkspace?: number; serviceAgents?: readonly ServiceAgent[]; maxProfile?: Profile } = {},
+  options: { perWorkspace?: number; serviceAgents?: readonly Agent[]; maxProfile?: Profile } = {},
 ): Promise<TasksRoom> {
   const data = await createTestDatabase();
   const { database } = data;
@@ -88,7 +87,11 @@ export async function makeTasksRoom(
     clock,
     askMs: 600_000,
     lockTask,
-    onSettled: makeApprovalHook(clock, async (tx, taskId) => (await pendingOfTask(tx, taskId)).length),
+    onSettled: makeApprovalHook(
+      clock,
+      async (tx, taskId) => (await pendingOfTask(tx, taskId)).length,
+      () => Promise.resolve(),
+    ),
   });
   const admission = makeAdmission({
     database,
@@ -137,6 +140,7 @@ export async function makeTasksRoom(
     admit: () => Promise.resolve(),
     serviceAgents: options.serviceAgents ?? [],
     coder: {
+      readWorkspace: (id) => Promise.resolve(workspaceOf(id)),
       ensureRunning: () =>
         room.workspaceIs === 'unreachable'
           ? Promise.reject(new Error('Coder is away'))

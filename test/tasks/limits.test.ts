@@ -119,6 +119,7 @@ describe('S-108 limits of agents and workspaces', () => {
           running.map(({ id }) => id),
         ]);
         await admitAll();
+        await room.admission.lookAtAll();
 
         const tasks = await tasksNow();
         for (const task of tasks.filter(({ state }) => state === 'queued')) {
@@ -156,5 +157,30 @@ describe('S-108 limits of agents and workspaces', () => {
     room.clock.advance(windowSeconds * 1_000);
     await room.admission.admitNow();
     expect(await room.task(second)).toMatchObject({ state: 'starting' });
+  });
+
+  it('leave the place of a workspace to the steps of a workflow that a task there waits for', async () => {
+    await query(`update task set state = 'finished', outcome = 'succeeded' where state <> 'finished'`);
+    await query('delete from work_limit');
+    const [workspace = ''] = workspaces;
+    await room.data.database.transaction((tx) =>
+      saveLimit(tx, {
+        organizationId: room.bridge.organizationId,
+        kind: 'workspace',
+        target: workspace,
+        body: { maxConcurrentTasks: 1 },
+      }),
+    );
+    const [waiting, step, other, second] = [
+      await room.submit({}, workspace),
+      await room.submit({}, workspace),
+      await room.submit({}, workspace),
+      await room.submit({}, workspace),
+    ];
+    await query(`update task set agent = 'agentzero' where id = any($1)`, [[waiting, second]]);
+    while ((await room.admission.admitNow()) > 0);
+
+    const states = await Promise.all([waiting, step, other, second].map(async (id) => (await room.task(id)).state));
+    expect(states).toEqual(['starting', 'starting', 'queued', 'starting']);
   });
 });

@@ -1,10 +1,13 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { AgentFailure, type ServiceAgent, type ServiceResult } from '../../service/agents/service-agent.ts';
+import type { Agent, TaskResult } from '../../modules/contract.ts';
+import { describeAgent } from '../../service/agents/agent.ts';
+import { AgentFailure } from '../../service/agents/agent-failure.ts';
+import { catalogue } from '../../service/agents/actions.ts';
 import { stopTask } from '../../service/tasks/stop-task.ts';
 import { eventually } from '../support/clock.ts';
 import { makeTasksRoom, type TasksRoom } from '../support/tasks-room.ts';
 
-const applied = (result: 'created' | 'unchanged' | 'read'): ServiceResult => ({
+const applied = (result: 'created' | 'unchanged' | 'read'): TaskResult => ({
   output: `ConfigMap team/x: ${result}`,
   objects: [{ kind: 'ConfigMap', namespace: 'team', name: 'x', result }],
 });
@@ -24,8 +27,11 @@ const auditOf = async (action: string) =>
     readonly data: Readonly<Record<string, unknown>>;
   }[];
 
-async function roomWith(execute: ServiceAgent['execute'], change = {}) {
-  room = await makeTasksRoom({ serviceAgents: [{ name: 'kubernetes', execute }], maxProfile: 'trusted' });
+async function roomWith(execute: Agent['execute'], change = {}) {
+  room = await makeTasksRoom({
+    serviceAgents: [{ ...describeAgent('kubernetes', catalogue['kubernetes'] ?? []), execute }],
+    maxProfile: 'trusted',
+  });
   const id = await room.submit({ ...task, ...change });
   await room.admission.admitNow();
   return id;
@@ -40,9 +46,10 @@ describe('an agent of the service', () => {
     });
     await room.turn(id, 1);
 
-    expect(seen).toEqual([
+    expect(seen).toMatchObject([
       {
-        taskId: id,
+        id,
+        type: 'kubernetes',
         organizationId: room.bridge.organizationId,
         action: 'apply_manifest',
         params: { manifest: 'kind: ConfigMap' },
@@ -82,7 +89,7 @@ describe('an agent of the service', () => {
   });
 
   /** Work that ends only when it is told to. */
-  const endless: ServiceAgent['execute'] = (_work, signal) =>
+  const endless: Agent['execute'] = (_work, { signal }) =>
     new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
   const isRunning = (id: string) =>
     eventually('the work to begin', async () => (await room.task(id)).state === 'running');
@@ -112,9 +119,9 @@ describe('an agent of the service', () => {
 
   it('is never at work twice, and does the work again when the process that did it is gone', async () => {
     let begun = 0;
-    const id = await roomWith((work, signal) => {
+    const id = await roomWith((work, context) => {
       begun += 1;
-      return begun === 1 ? endless(work, signal) : Promise.resolve(applied('created'));
+      return begun === 1 ? endless(work, context) : Promise.resolve(applied('created'));
     });
     const first = room.turn(id, 1);
     await isRunning(id);
@@ -140,7 +147,7 @@ describe('an agent of the service', () => {
 
   it('ends by itself before its lease does when it cannot hold it, and its time goes on counting', async () => {
     let begun = 0;
-    const id = await roomWith((work, signal) => ((begun += 1), endless(work, signal)), { timeout_seconds: 60 });
+    const id = await roomWith((work, context) => ((begun += 1), endless(work, context)), { timeout_seconds: 60 });
     await silenced(id);
     expect(await room.turn(id, 1)).toMatchObject({ done: false });
     expect([begun, (await room.task(id)).state]).toEqual([1, 'running']);

@@ -1,33 +1,37 @@
 import { describe, expect, it } from '@jest/globals';
 import { reasons, taskOutcomes, taskStates } from '../../modules/contract.ts';
-import { exitCodeOf, phaseOf, phases } from '../../service/tasks/words.ts';
+import { appStatusOf, exitCodeOf, phaseOf, phases } from '../../service/tasks/words.ts';
 
-describe('the words of kubeopencode for a task (part of C-23)', () => {
+describe('C-23 the words of others for where a task stands', () => {
   it.each([
-    ['blocked', null, 'Pending'],
-    ['queued', null, 'Queued'],
-    ['starting', null, 'Pending'],
-    ['running', null, 'Running'],
-    ['waiting', null, 'Running'],
-    ['parked', null, 'Pending'],
-    ['stopping', null, 'Running'],
-    ['finished', 'succeeded', 'Completed'],
-    ['finished', 'no_change', 'Completed'],
-    ['finished', 'failed', 'Failed'],
-    ['finished', 'stopped', 'Stopped'],
-    ['finished', 'canceled', 'Stopped'],
-    ['finished', 'timed_out', 'TimedOut'],
-  ] as const)('%s %s is %s', (state, outcome, phase) => {
-    expect(phaseOf({ state, outcome })).toBe(phase);
+    ['blocked', null, 'Pending', 'idle'],
+    ['queued', null, 'Queued', 'idle'],
+    ['starting', null, 'Pending', 'working'],
+    ['running', null, 'Running', 'working'],
+    ['waiting', null, 'Running', 'idle'],
+    ['parked', null, 'Pending', 'idle'],
+    ['stopping', null, 'Running', 'working'],
+    ['finished', 'succeeded', 'Completed', 'complete'],
+    ['finished', 'no_change', 'Completed', 'complete'],
+    ['finished', 'failed', 'Failed', 'failure'],
+    ['finished', 'stopped', 'Stopped', 'idle'],
+    ['finished', 'canceled', 'Stopped', 'idle'],
+    ['finished', 'timed_out', 'TimedOut', 'failure'],
+  ] as const)('%s %s is %s, and the app is %s', (state, outcome, phase, appStatus) => {
+    expect([phaseOf({ state, outcome }), appStatusOf({ state, outcome })]).toEqual([phase, appStatus]);
   });
 
   it('cover every state and every outcome, and each word is used', () => {
     const all = [
-      ...taskStates.filter((state) => state !== 'finished').map((state) => phaseOf({ state, outcome: null })),
-      ...taskOutcomes.map((outcome) => phaseOf({ state: 'finished', outcome })),
+      ...taskStates.filter((state) => state !== 'finished').map((state) => ({ state, outcome: null })),
+      ...taskOutcomes.map((outcome) => ({ state: 'finished' as const, outcome })),
     ];
 
-    expect(new Set(all)).toEqual(new Set(phases));
+    expect(new Set(all.map(phaseOf))).toEqual(
+      new Set(['Pending', 'Queued', 'Running', 'Completed', 'Failed', 'Stopped', 'TimedOut']),
+    );
+    expect(new Set(all.map(phaseOf))).toEqual(new Set(phases));
+    expect(new Set(all.map(appStatusOf))).toEqual(new Set(['working', 'idle', 'complete', 'failure']));
   });
 });
 

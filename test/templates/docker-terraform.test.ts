@@ -113,7 +113,7 @@ withTerraform('K-04 templates/docker/main.tf under real Terraform', () => {
   });
 
   it(
-    'clones as the form says: how much, submodules too, and each further repository with its branch (part of C-09 and C-10)',
+    'C-10 clones as the form says: how much, submodules too, and each further repository with its branch, name and whether work is pushed',
     async () => {
       const repository = 'https://git.example.com/team/project.git';
       const planWith = async (own: Readonly<Record<string, string>>) =>
@@ -126,7 +126,11 @@ withTerraform('K-04 templates/docker/main.tf under real Terraform', () => {
         await planWith({}),
         await planWith({
           ...{ advanced: 'true', git_depth: '50', git_submodules: 'true' },
-          more_repositories: JSON.stringify([`${repository}#release/2`, 'https://git.example.com/team/docs.git']),
+          more_repositories: JSON.stringify([
+            `${repository}#release/2`,
+            'https://git.example.com/team/docs.git name=pages autoPush=false',
+            'https://git.example.com/team/x.git autopush=false',
+          ]),
         }),
       ];
       const environment = (plan: Plan) => planned(plan, 'coder_agent.main')?.['env'];
@@ -135,10 +139,16 @@ withTerraform('K-04 templates/docker/main.tf under real Terraform', () => {
       expect(environment(wanted)).toMatchObject({ GIT_DEPTH: '50', GIT_RECURSE_SUBMODULES: 'true' });
       const [, list = ''] =
         /REPOS_JSON_BASE64='([^']*)'/.exec(String(planned(wanted, 'coder_script.clone')?.['script'])) ?? [];
-      expect(JSON.parse(Buffer.from(list, 'base64').toString())).toEqual([
-        { url: repository, branch: 'release/2' },
-        { url: 'https://git.example.com/team/docs.git', branch: '' },
+      const json = Buffer.from(list, 'base64').toString();
+      expect(JSON.parse(json)).toEqual([
+        { url: repository, branch: 'release/2', name: null, autoPush: true },
+        { url: 'https://git.example.com/team/docs.git', branch: null, name: 'pages', autoPush: false },
+        // Whole, so that the clone refuses it, rather than with a word that was overlooked.
+        { url: 'https://git.example.com/team/x.git autopush=false', branch: null, name: null, autoPush: true },
       ]);
+      // The bridge reads there what is not to be pushed.
+      for (const container of ['worker', 'opencode'])
+        expect(planned(wanted, `docker_container.${container}[0]`)?.['env']).toContain(`REPOS_JSON=${json}`);
     },
     severalPlansMs,
   );

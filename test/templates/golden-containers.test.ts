@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,6 +28,60 @@ const doctorFinds = (line: string): readonly string[] => {
 };
 
 describe.each(everyTemplate)('the containers of the template %s', (_name, view) => {
+  it('C-01 have /tools, filled by the init container alone, first in PATH, with OpenCode and its settings in it', () => {
+    const [folder, kept] = ['outrigger-golden-', 'outrigger-golden-image-'].map((name) =>
+      mkdtempSync(join(tmpdir(), name)),
+    );
+    if (folder === undefined || kept === undefined) throw new Error('There is no temporary folder.');
+    try {
+      // The image of the init container as its Dockerfile makes it, with stand-ins for what is not text.
+      const image = /COPY dist\/bridge.js dist\/helper.js modules\/opencode\/opencode.json modules\/opencode\/tui.json/;
+      expect(read('modules/opencode/Dockerfile')).toMatch(image);
+      for (const name of ['opencode.json', 'tui.json', 'init.sh'])
+        copyFileSync(file(`modules/opencode/${name}`), join(kept, name));
+      for (const name of ['attach', 'enter', 'runtime-proof'])
+        copyFileSync(file(`modules/opencode/${name}.sh`), join(kept, name));
+      for (const name of ['opencode', 'rg', 'bridge.js', 'helper.js', 'version']) writeFileSync(join(kept, name), '');
+      const inside = {
+        PATH: '/usr/bin:/bin',
+        CUSTOM_CA_DIR: '/nowhere',
+        WORKSPACE_DIR: '/nowhere',
+        OUTRIGGER_NIX_DIR: '/nowhere',
+        WORKER_HOME: '/nowhere',
+      };
+      const filled = spawnSync('sh', [join(kept, 'init.sh')], {
+        encoding: 'utf8',
+        env: { ...inside, TOOLS_DIR: folder },
+      });
+      expect(filled).toMatchObject({ status: 0, stderr: '' });
+      expect(read('modules/opencode/init.sh')).toContain('tools=${TOOLS_DIR:-/tools}');
+      expect(readdirSync(folder)).toEqual(expect.arrayContaining(['opencode', 'opencode.json', 'tui.json']));
+      expect(statSync(join(folder, 'opencode')).mode & 0o111).toBe(0o111);
+      for (const name of ['opencode.json', 'tui.json'])
+        expect(JSON.parse(readFileSync(join(folder, name), 'utf8'))).toHaveProperty('$schema');
+
+      expect(view.container(init).environment['TOOLS_DIR'] ?? '/tools').toBe('/tools');
+      expect(view.container(init).mounts.get('/tools')).toBe(false);
+      for (const name of both) {
+        const { mounts, environment, argv } = view.container(name);
+        expect([mounts.get('/tools'), argv[0]]).toEqual([true, '/tools/enter']);
+        expect(environment).toMatchObject({ TOOLS_DIR: '/tools', OPENCODE_BIN: 'opencode' });
+        const given = { ...environment, TOOLS_DIR: folder, PATH: '/usr/bin:/bin' };
+        const script = 'echo "$PATH"; command -v "$OPENCODE_BIN"';
+        const { stdout } = spawnSync('sh', [join(folder, 'enter'), 'sh', '-c', script], {
+          encoding: 'utf8',
+          env: given,
+        });
+        expect(stdout).toBe(`${folder}:/usr/bin:/bin\n${folder}/opencode\n`);
+      }
+      // Coder's agent sets the PATH of terminals.
+      const { env } = view.body('coder_agent.main') as { env: Record<string, string> };
+      expect(env['PATH']).toMatch(/^\/tools:/);
+    } finally {
+      for (const one of [folder, kept]) rmSync(one, { recursive: true, force: true });
+    }
+  });
+
   it('C-02 are told /workspace by both of its names, and mount it there', () => {
     for (const name of both) {
       expect(view.container(name).environment).toMatchObject({

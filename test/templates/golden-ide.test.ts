@@ -99,7 +99,7 @@ describe.each(everyTemplate)('the editor of the template %s', (_name, view) => {
       ).toMatchObject({ 'outrigger/build': '${coder_agent.main.id}' });
     }
     for (const source of sources('service')) {
-      expect(source).not.toMatch(/docker\.sock|kubernetes\.default|KUBERNETES_SERVICE_HOST|\/api\/v1\/namespaces/);
+      expect(source).not.toMatch(/docker\.sock\b|kubernetes\.default|KUBERNETES_SERVICE_HOST|\/api\/v1\/namespaces/);
       expect(source).not.toMatch(/from '(@kubernetes\/|dockerode)/);
     }
   });

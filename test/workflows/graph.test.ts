@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ServiceError } from '../../service/platform/errors.ts';
-import { ancestors, checkGraph, fillOutputs, outputsUsed, type GraphStep } from '../../service/workflows/graph.ts';
+import { ancestors, checkGraph, fillOutputs, stepsUsed, type GraphStep } from '../../service/workflows/graph.ts';
 
+const facts = (output: string) => ({ output, branch: 'agent/b', commit: 'c0', message: 'm' });
 const step = (id: string, ...dependsOn: string[]): GraphStep => ({ id, dependsOn });
 
 function faultOf(steps: readonly GraphStep[]): { kind: string; code: string; message: string } | null {
@@ -15,7 +16,7 @@ function faultOf(steps: readonly GraphStep[]): { kind: string; code: string; mes
   }
 }
 
-describe('S-25 the graph of a workflow', () => {
+describe('S-13 S-25 the graph of a workflow', () => {
   it('accepts the Full Stack Feature: backend, frontend after it, deploy after both', () => {
     expect(faultOf([step('backend'), step('frontend', 'backend'), step('deploy', 'backend', 'frontend')])).toBeNull();
   });
@@ -74,17 +75,17 @@ describe('S-25 the graph of a workflow', () => {
   });
 });
 
-describe('S-45 outputs of earlier steps', () => {
+describe('S-13 S-45 outputs of earlier steps', () => {
   it('puts them where a prompt asks for them', () => {
     const prompt = 'Use {{steps.backend.output}} and {{ steps.frontend.output }}.';
 
-    expect(outputsUsed(prompt)).toEqual(['backend', 'frontend']);
-    expect(fillOutputs(prompt, new Map([['backend', 'B $& $1']]), 1_000)).toBe('Use B $& $1 and .');
+    expect(stepsUsed(prompt)).toEqual(['backend', 'frontend']);
+    expect(fillOutputs(prompt, new Map([['backend', facts('B $& $1')]]), 1_000)).toBe('Use B $& $1 and .');
   });
 
   it('never lets outputs blow a prompt up beyond its limit', () => {
     const prompt = '{{steps.a.output}}'.repeat(2_000);
-    const filled = fillOutputs(prompt, new Map([['a', 'ä'.repeat(32_768)]]), 262_144);
+    const filled = fillOutputs(prompt, new Map([['a', facts('ä'.repeat(32_768))]]), 262_144);
 
     expect(Buffer.byteLength(filled)).toBeLessThanOrEqual(262_144);
     expect(filled).toContain('[cut]');

@@ -54,7 +54,7 @@ interface Times {
   readonly finished_at: string;
 }
 
-describe('S-42 dependencies and parallel steps', () => {
+describe('S-13 S-42 dependencies and parallel steps', () => {
   it('run steps that do not need each other at once, up to max_parallel, and a step after all it depends on', async () => {
     const id = await submit({
       max_parallel: 2,
@@ -90,7 +90,7 @@ describe('S-42 dependencies and parallel steps', () => {
   });
 });
 
-describe('S-44 retry and fallback of a step', () => {
+describe('S-13 S-44 retry and fallback of a step', () => {
   it('make another attempt, then give the step to the other model, and every attempt can be seen', async () => {
     const id = await submit({
       steps: [step('only', [], { retry: { max: 2, backoff_seconds: 0 }, fallback: { model: 'scripted/other' } })],

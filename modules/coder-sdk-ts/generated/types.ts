@@ -51,6 +51,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/users/{user}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `me`. */
+                user: components["parameters"]["user"];
+            };
+            cookie?: never;
+        };
+        /** A user by name or id, with their status; 404 for one the caller may not see. */
+        get: operations["user"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/users/{user}/keys/tokens": {
         parameters: {
             query?: never;
@@ -502,6 +522,7 @@ export interface components {
             /** @description The full name; absent where none was given. */
             name?: string | null;
             email?: string | null;
+            /** @description active, dormant, suspended */
             status?: string | null;
             login_type?: string | null;
             organization_ids?: string[] | null;
@@ -894,6 +915,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Organization"][] | null;
+                };
+            };
+            default: components["responses"]["Refused"];
+        };
+    };
+    user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name, id or `me`. */
+                user: components["parameters"]["user"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description ok */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
                 };
             };
             default: components["responses"]["Refused"];

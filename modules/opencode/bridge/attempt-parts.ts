@@ -8,6 +8,7 @@ import type { AttemptOutbox } from './outbox.ts';
 import type { SweepResult } from './process-tree.ts';
 import type { Relay } from './relay.ts';
 import type { BridgeSettings } from './settings.ts';
+import type { Steering } from './steering.ts';
 import type { AttemptStatus } from './status-file.ts';
 
 export interface AttemptParts {
@@ -36,5 +37,6 @@ export interface Story {
   readonly lease: Lease;
   readonly progress: Progress;
   readonly asks: Asks;
+  readonly steering: Steering;
   readonly endSwitch: EndSwitch;
 }

@@ -8,6 +8,7 @@ import {
   type Lease,
   type Reason,
   type StopReceipt,
+  type TaskMessage,
 } from '../../contract.ts';
 import { makeAsks } from './asks.ts';
 import { evidenceOf, failureOf, noProgress } from './attempt-evidence.ts';
@@ -19,12 +20,14 @@ import { endHarness } from './end-harness.ts';
 import { makeEndSwitch, type Ending } from './ending.ts';
 import type { Git } from './git.ts';
 import { taskDirectories } from './harness-config.ts';
+import type { HarnessClient } from './harness-client.ts';
 import { handOver } from './hand-over.ts';
 import { nixEnvironment } from './harness-nix.ts';
 import { textOf } from './log.ts';
 import { makeFreshGit } from './own-git.ts';
 import { originOf } from './push-work.ts';
 import { startRunner } from './runner-client.ts';
+import { makeSteering } from './steering.ts';
 import { writeTaskFiles } from './task-file.ts';
 import { verifyWork } from './verify.ts';
 import { prepareWorkTree } from './worktree.ts';
@@ -37,6 +40,10 @@ export interface Attempt {
   stop(reason: Reason): Promise<StopReceipt>;
   end(ending: Ending): Promise<void>;
   decide(askId: string, decision: Decision, message?: string): Promise<boolean>;
+  /** Says something to its session; false where that says nothing any more. */
+  tell(message: TaskMessage): Promise<boolean>;
+  /** What its harness has loaded; rejects while that does not answer. */
+  loaded(): ReturnType<HarnessClient['loaded']>;
 }
 
 /**
@@ -49,7 +56,8 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
   const endSwitch = makeEndSwitch();
   const progress = noProgress();
   const asks = makeAsks(parts.outbox.ask, () => progress.client);
-  const story = { parts, lease, progress, asks, endSwitch };
+  const steering = makeSteering(lease.messages ?? []);
+  const story = { parts, lease, progress, asks, steering, endSwitch };
   const limits = watchLimits(story);
 
   async function run(): Promise<StopReceipt> {
@@ -65,6 +73,7 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
       });
     }
     limits.stop();
+    steering.end();
     const receipt = await endEverything(story);
     if (endSwitch.ending?.kind === 'fence') parts.outbox.drop();
     else
@@ -91,6 +100,9 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
       return done;
     },
     decide: asks.decide,
+    tell: steering.tell,
+    loaded: () =>
+      progress.client?.loaded() ?? Promise.reject(new Error('OpenCode is just starting for a task. Ask again soon.')),
   };
 }
 
@@ -121,12 +133,7 @@ async function work(story: Story, msLeft: () => number): Promise<void> {
   mkdirSync(directories.root, { recursive: true, mode: 0o700 });
   const freshGit = (): Git => makeFreshGit({ directory: directories.root, path, exec: runner.exec });
   let git = freshGit();
-  const workTree = await parts.alone(() =>
-    prepareWorkTree(
-      { git, workspaceDir: settings.workspaceDir, repositoryDir: settings.repositoryDir, taskDir: directories.root },
-      lease,
-    ),
-  );
+  const workTree = await parts.alone(() => prepareWorkTree({ ...settings, git, taskDir: directories.root }, lease));
   progress.workTree = workTree;
   const origin = await originOf(git, workTree);
   parts.status.tell({ worktree: basename(workTree.path) });

@@ -4,6 +4,7 @@ import type { AttemptRef, Lease, StopReceipt } from '../../contract.ts';
 import { startAttempt, type Attempt } from './attempt.ts';
 import type { AttemptParts } from './attempt-parts.ts';
 import { keepGitFacts } from './git-facts.ts';
+import { makeHarnessParts } from './harness-parts.ts';
 import { makeIde } from './ide.ts';
 import { openLink, type Commands, type Link } from './link.ts';
 import { textOf, type SecretKeeper } from './log.ts';
@@ -13,6 +14,7 @@ import { outboxKey } from './stored-results.ts';
 import { sweep } from './process-tree.ts';
 import { makeRegistrar } from './register.ts';
 import type { Relay } from './relay.ts';
+import { makeRepositoryFiles } from './repository-files.ts';
 import { makeSender } from './sender.ts';
 import type { BridgeSettings } from './settings.ts';
 import type { StatusFile } from './status-file.ts';
@@ -85,10 +87,16 @@ export function startBridge(parts: BridgeParts): Bridge {
       const running = attempts.get(keyOf({ task_id, attempt }));
       return { applied: running ? await running.decide(ask_id, decision, message) : false };
     },
+    async message({ task_id, attempt, message }) {
+      const running = attempts.get(keyOf({ task_id, attempt }));
+      return { applied: running ? await running.tell(message) : false };
+    },
     ide: ({ enabled }) => {
       if (typeof enabled !== 'boolean') return Promise.reject(new Error('ide: enabled must be true or false.'));
       return Promise.resolve({ ide: ide.wish(enabled) });
     },
+    ...makeRepositoryFiles({ ...settings, git: (args, given) => git(args, given) }),
+    plugins: makeHarnessParts({ ...parts, runners, running: () => [...attempts.values()][0] ?? null }),
     wake: () => {
       void askForWork();
       return Promise.resolve({});

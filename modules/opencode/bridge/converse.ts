@@ -4,10 +4,16 @@ import { AttemptFailure } from './failure.ts';
 import { askForAccess, relaySettings } from './git-access.ts';
 import { startHarness } from './harness.ts';
 import type { HarnessClient } from './harness-client.ts';
-import { harnessEnvironment, harnessPassword, taskDirectories, writeHarnessFiles } from './harness-config.ts';
+import {
+  contextFile,
+  harnessEnvironment,
+  harnessPassword,
+  taskDirectories,
+  writeHarnessFiles,
+} from './harness-config.ts';
 import type { HarnessMessage } from './harness-types.ts';
 import type { Runner } from './runner-client.ts';
-import { nextPrompt, openSession } from './session.ts';
+import { heardBefore, openSession, promptsToSay } from './session.ts';
 import { readMessage, runTurn, toolExitsOf, type LastMessage } from './turn.ts';
 import type { WorkTree } from './worktree.ts';
 
@@ -57,16 +63,19 @@ async function startOwnHarness(
         message: `The attempt made ${settings.callLimit} model calls without coming to an end.`,
       }),
   });
-  writeHarnessFiles({ lease, directories, workTree: workTree.path, modelUrl: progress.place.url, now: parts.now() });
+  writeHarnessFiles({ lease, directories, workTree, modelUrl: progress.place.url, now: parts.now() });
   const startedAt = performance.now();
   progress.access = await askForAccess({ serviceUrl: settings.url, taskToken: lease.task_token, log: parts.log });
   const gitSettings = relaySettings(progress.place.gitUrl, progress.access);
   const client = await startHarness({
     runner,
     program: parts.execPath,
-    environment: harnessEnvironment({ inherited: settings.inherited, directories, path, password, lease, gitSettings }),
+    environment: harnessEnvironment({
+      ...{ inherited: settings.inherited, directories, path, password, lease, gitSettings },
+      context: contextFile(settings.workspaceDir),
+    }),
     password,
-    directory: workTree.path,
+    directory: workTree.folder,
     prefersKnownPort: settings.slots === 1,
   });
   parts.status.tell({ state: 'running', port: client.port });
@@ -74,10 +83,19 @@ async function startOwnHarness(
   return client;
 }
 
-async function talk(
-  { parts, lease, progress, asks }: Story,
+/** What a conversation needs of its attempt. */
+export interface Talk extends Pick<Story, 'lease' | 'progress' | 'asks' | 'steering'> {
+  readonly parts: Pick<Story['parts'], 'log'> & {
+    readonly outbox: Pick<Story['parts']['outbox'], 'event'>;
+    readonly status: Pick<Story['parts']['status'], 'tell'>;
+  };
+}
+
+/** Says what is to be said to a harness that runs, and answers its last message; `progress` learns of every tool. */
+export async function talk(
+  { parts, lease, progress, asks, steering }: Talk,
   client: HarnessClient,
-  workTree: WorkTree,
+  workTree: Pick<WorkTree, 'path'>,
   signal: AbortSignal,
 ): Promise<LastMessage> {
   const { event: emit } = parts.outbox;
@@ -85,11 +103,12 @@ async function talk(
   progress.sessionId = sessionId;
   parts.status.tell({ session_id: sessionId });
   const before = await client.messages(sessionId);
-  const prompt = nextPrompt(before, lease);
+  for (const id of heardBefore(before, lease)) emit('message.sent', { id });
+  const prompts = promptsToSay(before, lease);
   const mapper = makeEventMapper(emit, workTree.path);
-  const last = prompt
-    ? await runTurn({ client, sessionId, mapper, asks, emit, log: parts.log, signal }, prompt)
-    : readMessage(before.at(-1) as HarnessMessage);
+  const turn = { client, sessionId, mapper, asks, steering, emit, log: parts.log, signal };
+  const last = prompts.length > 0 ? await runTurn(turn, prompts) : readMessage(before.at(-1) as HarnessMessage);
+  steering.end();
   progress.toolExits = toolExitsOf(await client.messages(sessionId));
   progress.harnessEnded = true;
   return last;

@@ -12,7 +12,7 @@ export interface GitFactsKeeper {
 
 export interface GitFactsParts {
   readonly git: Git;
-  readonly workspaceDir: string;
+  readonly gitRoot: string;
   readonly repositoryDir: string | null;
   readonly tell: (facts: GitFacts | null) => void;
   readonly log: Log;
@@ -69,11 +69,11 @@ export function keepGitFacts(parts: GitFactsParts): GitFactsKeeper {
 
 /** Looks once, without writing anything to the repository; null where there is none. Throws when git cannot answer. */
 export async function readGitFacts(
-  parts: Pick<GitFactsParts, 'git' | 'workspaceDir' | 'repositoryDir'>,
+  parts: Pick<GitFactsParts, 'git' | 'gitRoot' | 'repositoryDir'>,
 ): Promise<GitFacts | null> {
   let directory: string;
   try {
-    directory = findRepository(parts.workspaceDir, parts.repositoryDir);
+    directory = findRepository(parts.gitRoot, parts.repositoryDir);
   } catch {
     return null;
   }

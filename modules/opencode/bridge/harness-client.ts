@@ -18,6 +18,8 @@ export interface HarnessClient {
   /** False when the harness does not know the ask (any more). */
   reply(askId: string, reply: 'once' | 'reject', message?: string): Promise<boolean>;
   rejectQuestion(questionId: string): Promise<void>;
+  /** Its resolved configuration and its skills, in the harness's own form. */
+  loaded(): Promise<{ readonly config: unknown; readonly skills: unknown }>;
   /** Yields events until the stream ends or goes silent; there is no replay, so look with GET after each start. */
   events(signal: AbortSignal): AsyncGenerator<HarnessEvent>;
 }
@@ -87,6 +89,7 @@ export function makeHarnessClient({ port, password, directory }: HarnessAddress)
       return true;
     },
     rejectQuestion: async (id) => void (await call('POST', `/question/${encodeURIComponent(id)}/reject`, {})),
+    loaded: async () => ({ config: await json('GET', '/config'), skills: await json('GET', '/skill') }),
     async *events(signal) {
       const answer = await fetch(`http://127.0.0.1:${port}/event`, { headers, signal });
       if (!answer.ok || !answer.body) throw new Error(`The harness answered ${answer.status} to /event.`);

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AttemptRef, Lease } from '../../contract.ts';
 import { identityVariables, settingsAsVariables } from './git.ts';
 import { permissionsOf } from './permissions.ts';
 import type { Environment } from './runner-protocol.ts';
+import type { WorkTree } from './worktree.ts';
 
 /** Version of OpenCode's plugin package that a prepared config directory claims to hold. */
 const pluginVersion = '1.18.33';
@@ -21,8 +22,10 @@ export interface TaskDirectories {
   readonly temporary: string;
 }
 
-export function taskDirectories(agentDir: string, taskId: string): TaskDirectories {
-  const root = join(agentDir, 'tasks', taskId);
+export const taskDirectories = (agentDir: string, taskId: string): TaskDirectories =>
+  directoriesBelow(join(agentDir, 'tasks', taskId));
+
+export function directoriesBelow(root: string): TaskDirectories {
   return {
     root,
     home: join(root, 'home'),
@@ -52,9 +55,9 @@ const plugin = `export const Outrigger = async () => ({
 `;
 
 export interface HarnessPlan {
-  readonly lease: Lease;
+  readonly lease: Pick<Lease, 'model' | 'profile'>;
   readonly directories: TaskDirectories;
-  readonly workTree: string;
+  readonly workTree: Pick<WorkTree, 'path' | 'folder'>;
   /** `http://127.0.0.1:<port>/llm/<key>/v1` */
   readonly modelUrl: string;
   readonly now: Date;
@@ -63,7 +66,7 @@ export interface HarnessPlan {
 /** What `opencode.json` says. The key is a word: the relay adds the real one where the agent cannot see it. */
 export function harnessConfig({ lease, workTree, modelUrl }: HarnessPlan): Record<string, unknown> {
   const model = `${provider}/${lease.model}`;
-  const instructions = join(workTree, 'AGENTS.md');
+  const instructions = [...new Set([workTree.path, workTree.folder])].map((folder) => join(folder, 'AGENTS.md'));
   return {
     $schema: 'https://opencode.ai/config.json',
     model,
@@ -71,7 +74,7 @@ export function harnessConfig({ lease, workTree, modelUrl }: HarnessPlan): Recor
     enabled_providers: [provider],
     share: 'disabled',
     autoupdate: false,
-    instructions: existsSync(instructions) && lstatSync(instructions).isFile() ? [instructions] : [],
+    instructions: instructions.filter(isPlainFile),
     provider: {
       [provider]: {
         npm: '@ai-sdk/openai-compatible',
@@ -114,18 +117,40 @@ export interface EnvironmentPlan {
   readonly path: string;
   readonly password: string;
   readonly lease: Lease;
+  /** A file that the harness gives to the model beside the repository's own; null: none. */
+  readonly context: string | null;
   /** Further settings for the git of tools. */
   readonly gitSettings: readonly (readonly [string, string])[];
 }
 
+/** `.outrigger/context.md` of the workspace: what every task there should know, where a person or an image wrote it. */
+export function contextFile(workspaceDir: string): string | null {
+  const file = join(workspaceDir, '.outrigger', 'context.md');
+  return isPlainFile(file) ? file : null;
+}
+
+/** The agent may have put a link or a FIFO there. */
+const isPlainFile = (file: string): boolean => lstatSync(file, { throwIfNoEntry: false })?.isFile() === true;
+
 /** Environment of the harness; its tools inherit it, less what the plugin blanks. */
 export function harnessEnvironment(plan: EnvironmentPlan): Environment {
-  const { inherited, directories, path, password, lease, gitSettings } = plan;
+  const { inherited, directories, path, password, lease, context, gitSettings } = plan;
+  return {
+    ...plainEnvironment({ inherited: { ...inherited, ...lease.environment }, directories, path }),
+    OPENCODE_SERVER_PASSWORD: password,
+    ...(context === null ? {} : { OPENCODE_CONFIG_CONTENT: JSON.stringify({ instructions: [context] }) }),
+    ...identityVariables(lease.identity),
+    ...settingsAsVariables([...quietGit, ...gitSettings]),
+  };
+}
+
+/** Environment of any run of OpenCode: directories of its own, nothing fetched, no plugin or server of the repository. */
+export function plainEnvironment(plan: Pick<EnvironmentPlan, 'inherited' | 'directories' | 'path'>): Environment {
+  const { inherited, directories, path } = plan;
   const loopback = '127.0.0.1,localhost';
   const noProxy = [inherited['NO_PROXY'] ?? inherited['no_proxy'], loopback].filter(Boolean).join(',');
   return {
     ...inherited,
-    ...lease.environment,
     PATH: path,
     HOME: directories.home,
     XDG_CONFIG_HOME: directories.config,
@@ -136,17 +161,15 @@ export function harnessEnvironment(plan: EnvironmentPlan): Environment {
     NO_PROXY: noProxy,
     no_proxy: noProxy,
     BUN_BE_BUN: '',
-    OPENCODE_SERVER_PASSWORD: password,
     OPENCODE_DISABLE_MODELS_FETCH: '1',
     OPENCODE_DISABLE_AUTOUPDATE: '1',
     OPENCODE_DISABLE_SHARE: '1',
     OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
     OPENCODE_DISABLE_PROJECT_CONFIG: '1',
     OPENCODE_DISABLE_FFF: '1',
-    ...identityVariables(lease.identity),
     // Nobody is there to type a password.
     GIT_TERMINAL_PROMPT: '0',
-    ...settingsAsVariables([...quietGit, ...gitSettings]),
+    ...settingsAsVariables(quietGit),
   };
 }
 

@@ -28,7 +28,17 @@ const slowPauseMs = 30_000;
 /** A token about to end is not worth connecting with. */
 const marginMs = 15_000;
 
-export const capabilities = ['lease', 'ask', 'verify', 'worktree', 'stop', 'ide', 'checkpoint'] as const;
+export const capabilities = [
+  'lease',
+  'ask',
+  'verify',
+  'worktree',
+  'stop',
+  'ide',
+  'checkpoint',
+  'files',
+  'plugins',
+] as const;
 
 export function makeRegistrar(parts: RegistrarParts): Registrar {
   const { settings, log, now } = parts;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Lease } from '../../contract.ts';
+import type { Lease, TaskMessage } from '../../contract.ts';
 import type { Emit } from './events.ts';
 import type { HarnessClient } from './harness-client.ts';
 import type { HarnessMessage } from './harness-types.ts';
@@ -25,6 +25,8 @@ export interface PromptToSend {
   readonly partId: string;
   readonly text: string;
   readonly isContinuation: boolean;
+  /** Of a message that a person sent to the task. */
+  readonly taskMessageId?: string;
 }
 
 /** Begins like this so that neither people nor models take it for a new task. */
@@ -32,6 +34,20 @@ const continuation = [
   'The previous attempt at this task was interrupted. A command that was running then was not run again,',
   'and changes to files may be half done. Look at the work tree first, then go on from where you stopped.',
 ].join(' ');
+
+const wasHeard = (messages: readonly HarnessMessage[], message: TaskMessage): boolean =>
+  messages.some(({ info }) => info.id === promptOf(message).messageId);
+
+/** Ids of messages that the session heard in an attempt that ended before the service knew of it. */
+export const heardBefore = (messages: readonly HarnessMessage[], lease: Lease): readonly string[] =>
+  (lease.messages ?? []).filter((one) => wasHeard(messages, one)).map(({ id }) => id);
+
+/** What the session must hear now, in this order: the prompt, and messages that it has not heard. */
+export function promptsToSay(messages: readonly HarnessMessage[], lease: Lease): readonly PromptToSend[] {
+  const unheard = (lease.messages ?? []).filter((one) => !wasHeard(messages, one)).map(promptOf);
+  const first = nextPrompt(messages, lease);
+  return first ? [first, ...unheard] : unheard;
+}
 
 /**
  * What must be said to the session now; null when its last turn is complete and only the result is missing.
@@ -47,4 +63,10 @@ export function nextPrompt(messages: readonly HarnessMessage[], lease: Lease): P
   if (last?.role === 'assistant' && !last.error && (last.finish === 'stop' || last.finish === 'length')) return null;
   const suffix = createHash('sha256').update(`${lease.message_id}:${lease.attempt}`).digest('hex').slice(0, 26);
   return { messageId: `msg_${suffix}`, partId: `prt_${suffix}`, text: continuation, isContinuation: true };
+}
+
+/** The ids follow from the message, so that an attempt finds in the session what an earlier one has said. */
+export function promptOf({ id, text }: TaskMessage): PromptToSend {
+  const plain = id.replaceAll('-', '');
+  return { messageId: `msg_${plain}`, partId: `prt_${plain}`, text, isContinuation: false, taskMessageId: id };
 }

@@ -1,3 +1,4 @@
+import { isAbsolute, relative, resolve } from 'node:path';
 import { bridgeEnvironment, paths, ports } from '../../contract.ts';
 
 export interface BridgeSettings {
@@ -10,8 +11,12 @@ export interface BridgeSettings {
   /** 1–4. */
   readonly slots: number;
   readonly workspaceDir: string;
-  /** Null: the only repository directly below the workspace. */
+  /** Where repositories lie: the workspace, or a folder in it. */
+  readonly gitRoot: string;
+  /** Null: the only repository directly below `gitRoot`. */
   readonly repositoryDir: string | null;
+  /** The part of the repository that tasks work in; empty: all of it. */
+  readonly subpath: string;
   readonly agentDir: string;
   readonly toolsDir: string;
   /** Where the worker keeps Nix's store; null where the image has no Nix. */
@@ -66,6 +71,17 @@ export function takeSettings(environment: Record<string, string | undefined>): B
     return text === 'true';
   };
   const optional = (name: string): string | null => environment[name]?.trim() || null;
+  const workspaceDir = optional(bridgeEnvironment.workspaceDir) ?? paths.workspace;
+  const inWorkspace = (name: string): string | null => {
+    const folder = optional(name);
+    if (folder === null) return null;
+    const found = resolve(folder);
+    if (!isBelow(found, workspaceDir)) problems.push(`${name} must be ${workspaceDir} or a folder in it`);
+    return found;
+  };
+  const subpath = optional(bridgeEnvironment.subpath)?.replace(/\/+$/, '') ?? '';
+  if (isAbsolute(subpath) || /(^|\/)\.\.?(\/|$)/.test(subpath))
+    problems.push(`${bridgeEnvironment.subpath} must be a folder of the repository, such as packages/api`);
   const url = required(bridgeEnvironment.url);
   if (url !== '' && !isHttpUrl(url)) problems.push(`${bridgeEnvironment.url} must be an http or https address`);
 
@@ -77,8 +93,10 @@ export function takeSettings(environment: Record<string, string | undefined>): B
     workspaceAgentId: required(bridgeEnvironment.workspaceAgentId),
     harnessKey: required(bridgeEnvironment.harnessKey),
     slots: whole(bridgeEnvironment.slots, 1, 1, 4),
-    workspaceDir: optional(bridgeEnvironment.workspaceDir) ?? paths.workspace,
-    repositoryDir: optional(bridgeEnvironment.repositoryDir),
+    workspaceDir,
+    gitRoot: inWorkspace(bridgeEnvironment.gitRoot) ?? workspaceDir,
+    repositoryDir: optional(bridgeEnvironment.repositoryDir) ?? inWorkspace(bridgeEnvironment.gitWorkspaceDir),
+    subpath,
     agentDir: optional(bridgeEnvironment.agentDir) ?? paths.agent,
     toolsDir: optional(bridgeEnvironment.toolsDir) ?? paths.tools,
     nixDir: optional(bridgeEnvironment.nixDir),
@@ -92,6 +110,8 @@ export function takeSettings(environment: Record<string, string | undefined>): B
   if (problems.length > 0) throw new SettingsError(`The bridge cannot start: ${problems.join('; ')}.`);
   return settings;
 }
+
+const isBelow = (path: string, folder: string): boolean => !/^\.\.(\/|$)/.test(relative(folder, path));
 
 function inheritable(environment: Record<string, string | undefined>): Record<string, string> {
   return Object.fromEntries(

@@ -6,6 +6,7 @@ import type { HarnessClient } from './harness-client.ts';
 import type { HarnessAsk, HarnessError, HarnessEvent, HarnessMessage } from './harness-types.ts';
 import { textOf, type Log } from './log.ts';
 import type { PromptToSend } from './session.ts';
+import type { Steering } from './steering.ts';
 
 export type LastMessage = NonNullable<Evidence['last_message']>;
 
@@ -14,6 +15,7 @@ export interface TurnParts {
   readonly sessionId: string;
   readonly mapper: EventMapper;
   readonly asks: Asks;
+  readonly steering: Pick<Steering, 'begin'>;
   readonly emit: Emit;
   readonly log: Log;
   /** Ends the turn's own waiting when the attempt ends. */
@@ -33,19 +35,27 @@ const textBytes = 32 * 1024;
  * Runs one turn of a session to its end and answers its last message.
  *
  * Neither an idle event nor an HTTP status says how a turn ended: idle comes twice, and late ones meet the next
- * turn. So events only say "look"; the end is: the session is not busy, and the last assistant message of this
- * turn has an end or stays without one.
+ * turn. So events only say "look"; the end is: the session is not busy, and the last assistant message that answers
+ * the newest prompt has an end or stays without one. A prompt that comes while the session is busy is taken up between
+ * two calls of the model.
  */
-export async function runTurn(parts: TurnParts, prompt: PromptToSend): Promise<LastMessage> {
-  const state: TurnState = { error: null, look: () => undefined, isConnected: () => undefined };
+export async function runTurn(parts: TurnParts, prompts: readonly PromptToSend[]): Promise<LastMessage> {
+  const state: TurnState = {
+    error: null,
+    newest: null,
+    saying: Promise.resolve(),
+    isOver: false,
+    look: () => undefined,
+    isConnected: () => undefined,
+  };
   const connected = new Promise<void>((resolve) => (state.isConnected = resolve));
   const turnOver = new AbortController();
   void listen({ ...parts, signal: AbortSignal.any([parts.signal, turnOver.signal]) }, state);
   try {
     await Promise.race([connected, rejectAfter(beginMs, 'The harness did not open its event stream.')]);
-    await parts.client.prompt(parts.sessionId, prompt);
-    parts.emit('prompt.sent', { message_id: prompt.messageId, continuation: prompt.isContinuation });
-    return await waitForEnd(parts, state, prompt.messageId);
+    for (const prompt of prompts) await say(parts, state, prompt);
+    parts.steering.begin((prompt) => say(parts, state, prompt));
+    return await waitForEnd(parts, state);
   } finally {
     turnOver.abort();
     parts.mapper.flush();
@@ -54,8 +64,59 @@ export async function runTurn(parts: TurnParts, prompt: PromptToSend): Promise<L
 
 interface TurnState {
   error: HarnessError | null;
+  /** The prompt whose answer ends the turn, and when it was said. */
+  newest: { readonly messageId: string; readonly saidAt: number } | null;
+  /** Resolves when everything so far was said. */
+  saying: Promise<unknown>;
+  /** Nothing is said any more. */
+  isOver: boolean;
   look: () => void;
   isConnected: () => void;
+}
+
+/**
+ * Says one thing to the session; false once the turn is over, or when the session does not take it.
+ *
+ * One after the other: the harness answers before it has stored a prompt, and what is said later must stand later.
+ */
+function say(parts: TurnParts, state: TurnState, prompt: PromptToSend): Promise<boolean> {
+  const said = state.saying.then(() => sayNow(parts, state, prompt));
+  state.saying = said.catch(() => undefined);
+  return said;
+}
+
+async function sayNow(parts: TurnParts, state: TurnState, prompt: PromptToSend): Promise<boolean> {
+  const before = state.newest;
+  if (before !== null && !(await isStored(parts, state, before.messageId))) return false;
+  if (state.isOver) return false;
+  // Before it is sent, so that no end is seen between the two.
+  state.newest = { messageId: prompt.messageId, saidAt: performance.now() };
+  try {
+    await parts.client.prompt(parts.sessionId, prompt);
+    if (prompt.taskMessageId === undefined) {
+      parts.emit('prompt.sent', { message_id: prompt.messageId, continuation: prompt.isContinuation });
+      return true;
+    }
+    if (await isStored(parts, state, prompt.messageId)) {
+      parts.emit('message.sent', { id: prompt.taskMessageId });
+      return true;
+    }
+  } catch (error) {
+    state.newest = before;
+    throw error;
+  }
+  state.newest = before;
+  return false;
+}
+
+async function isStored(parts: TurnParts, state: TurnState, messageId: string): Promise<boolean> {
+  const until = performance.now() + beginMs / 2;
+  while (state.error === null && !parts.signal.aborted && performance.now() < until) {
+    const messages = await parts.client.messages(parts.sessionId).catch(() => []);
+    if (messages.some(({ info }) => info.id === messageId)) return true;
+    await pause(lookMs / 4);
+  }
+  return false;
 }
 
 /** Follows the event stream for as long as the attempt lasts, again and again when it breaks. */
@@ -90,26 +151,33 @@ async function take(parts: TurnParts, state: TurnState, event: HarnessEvent): Pr
   } else if (type === 'session.idle' && isOurs) state.look();
 }
 
-async function waitForEnd(parts: TurnParts, state: TurnState, promptId: string): Promise<LastMessage> {
-  const beganAt = performance.now();
+async function waitForEnd(parts: TurnParts, state: TurnState): Promise<LastMessage> {
   let idleSince: number | null = null;
   for (;;) {
     const woken = new Promise<void>((resolve) => (state.look = resolve));
     if (parts.signal.aborted) throw new AttemptFailure('AgentError', 'The attempt was ended.', true);
-    const now = await look(parts, promptId);
-    if (now.busy) idleSince = null;
+    const { newest } = state;
+    const now = await look(parts, newest?.messageId ?? '');
+    if (now.busy || state.newest !== newest) idleSince = null;
     else {
       idleSince ??= performance.now();
-      const { last } = now;
-      if (last && (last.info.error || (last.info.time.completed && last.info.finish))) return readMessage(last);
-      const isSettled = performance.now() - idleSince >= settleMs;
-      if (isSettled && last) return { ...readMessage(last), ...(state.error ? { error: readError(state.error) } : {}) };
-      if (isSettled && state.error) return { finish: null, error: readError(state.error), text: '' };
-      if (performance.now() - beganAt > beginMs)
+      const end = endOf(now.last, state.error, performance.now() - idleSince >= settleMs);
+      state.isOver = end !== null;
+      if (end) return end;
+      // Counted from the idle: the first one of a long turn that fails precedes its last message, too.
+      if (performance.now() - Math.max(idleSince, newest?.saidAt ?? 0) > beginMs)
         throw new AttemptFailure('AgentServerNotReady', 'The harness took the prompt but did not begin.', true);
     }
     await Promise.race([woken, pause(now.busy ? lookAnywayMs : lookMs)]);
   }
+}
+
+/** What an idle session has come to; null while its last word may still come. */
+function endOf(last: HarnessMessage | undefined, error: HarnessError | null, isSettled: boolean): LastMessage | null {
+  if (last && (last.info.error || (last.info.time.completed && last.info.finish))) return readMessage(last);
+  if (!isSettled) return null;
+  if (last) return { ...readMessage(last), ...(error ? { error: readError(error) } : {}) };
+  return error ? { finish: null, error: readError(error), text: '' } : null;
 }
 
 /** A harness that does not answer counts as busy: whether it is dead, the runner knows better. */
@@ -174,7 +242,8 @@ export function toolExitsOf(messages: readonly HarnessMessage[]): ToolExit[] {
 
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-async function rejectAfter(milliseconds: number, message: string): Promise<never> {
-  await pause(milliseconds);
-  throw new AttemptFailure('AgentServerNotReady', message, true);
-}
+/** The timer keeps no process alive. */
+const rejectAfter = (milliseconds: number, message: string): Promise<never> =>
+  new Promise((_resolve, reject) => {
+    setTimeout(() => reject(new AttemptFailure('AgentServerNotReady', message, true)), milliseconds).unref();
+  });

@@ -1,3 +1,4 @@
+import { relative } from 'node:path';
 import type { Evidence, Lease } from '../../contract.ts';
 import type { Asks } from './asks.ts';
 import { patchOf, type WorkDone } from './commit.ts';
@@ -5,7 +6,7 @@ import type { Emit } from './events.ts';
 import type { Git } from './git.ts';
 import type { Runner } from './runner-client.ts';
 import { makeVerifyPlace, type VerifyPlace } from './verify-place.ts';
-import type { WorkTree } from './worktree.ts';
+import { partOf, type WorkTree } from './worktree.ts';
 
 export interface VerifyParts {
   readonly lease: Lease;
@@ -30,7 +31,7 @@ const listedFiles = 200;
 /**
  * Runs the command that checks the work, without a shell, on the commit and nothing else.
  *
- * Place    a fresh checkout of the commit (of the base where nothing was committed), a new and empty HOME and
+ * Place    the folder of the task in a fresh checkout of the commit (of the base where nothing was committed), a new and empty HOME and
  *          TMPDIR, an environment of its own; all of it is removed afterwards. What is not committed is not there:
  *          no `node_modules`, no build output, no ignored file. The command installs what it needs, or uses tools
  *          of the image. What it writes is not kept.
@@ -74,7 +75,7 @@ async function run(
     place = await makeVerifyPlace({ git, workTree: workTree.path, taskDir, commit: work.commit ?? workTree.base });
     const result = await parts.runner.exec({
       argv: command.argv,
-      directory: place.tree,
+      directory: partOf(place.tree, relative(workTree.path, workTree.folder)),
       environment: {
         LANG: 'C.UTF-8',
         CI: 'true',

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { worktreesDir, type Lease } from '../../contract.ts';
 import { AttemptFailure } from './failure.ts';
@@ -7,6 +16,8 @@ import type { Git } from './git.ts';
 /** Where one task works: a git worktree of its own, so that the person's checkout is never touched. */
 export interface WorkTree {
   readonly path: string;
+  /** The folder in it where the harness begins; the same where the whole repository is worked on. */
+  readonly folder: string;
   /** Commit the branch began from; the diff of the task is counted against it. */
   readonly base: string;
   readonly branch: string;
@@ -15,29 +26,33 @@ export interface WorkTree {
 export interface WorkTreeParts {
   readonly git: Git;
   readonly workspaceDir: string;
+  readonly gitRoot: string;
   readonly repositoryDir: string | null;
+  readonly subpath: string;
   /** Directory of the task in the agent volume; remembers the base across attempts. */
   readonly taskDir: string;
 }
 
 const contextError = (message: string): AttemptFailure => new AttemptFailure('ContextError', message, false);
 
-/** The repository the agent works in: the configured one, else the only one directly below the workspace. */
-export function findRepository(workspaceDir: string, configured: string | null): string {
+/** The repository the agent works in: the configured one, else the only one directly below where they are cloned. */
+export function findRepository(root: string, configured: string | null): string {
   if (configured !== null) {
     if (existsSync(join(configured, '.git'))) return configured;
-    throw contextError(`${configured} is no git repository. Clone one there, or correct OUTRIGGER_REPOSITORY_DIR.`);
+    throw contextError(
+      `${configured} is no git repository. Clone one there, or correct OUTRIGGER_REPOSITORY_DIR or GIT_WORKSPACE_DIR.`,
+    );
   }
-  const found = (existsSync(workspaceDir) ? readdirSync(workspaceDir, { withFileTypes: true }) : [])
-    .filter((entry) => entry.isDirectory() && existsSync(join(workspaceDir, entry.name, '.git')))
+  const found = (existsSync(root) ? readdirSync(root, { withFileTypes: true }) : [])
+    .filter((entry) => entry.isDirectory() && existsSync(join(root, entry.name, '.git')))
     .map((entry) => entry.name)
     .sort();
   const [first] = found;
-  if (found.length === 1 && first !== undefined) return join(workspaceDir, first);
+  if (found.length === 1 && first !== undefined) return join(root, first);
   throw contextError(
     found.length === 0
-      ? `There is no git repository directly below ${workspaceDir}. Clone one, or set OUTRIGGER_REPOSITORY_DIR.`
-      : `There are several git repositories below ${workspaceDir} (${found.join(', ')}). Set OUTRIGGER_REPOSITORY_DIR to one of them.`,
+      ? `There is no git repository directly below ${root}. Clone one, or set OUTRIGGER_REPOSITORY_DIR.`
+      : `There are several git repositories below ${root} (${found.join(', ')}). Set OUTRIGGER_REPOSITORY_DIR to one of them.`,
   );
 }
 
@@ -50,18 +65,19 @@ export const slugOf = (branch: string): string =>
  *
  * Life     it stays when the task is over: no frame says that no attempt will follow, and a person may want to look.
  * Start    `base_commits`: the first is the start, the others are merged in order; none means HEAD.
- * Errors   `ContextError` for a missing commit, a conflict (naming the files) or a branch in use elsewhere.
+ * Errors   `ContextError` for a missing commit, a conflict (naming the files), a branch in use elsewhere, or where the
+ *          part of the repository to work in is not there.
  */
 export async function prepareWorkTree(parts: WorkTreeParts, lease: Lease): Promise<WorkTree> {
   const { git, workspaceDir, taskDir } = parts;
-  const repository = findRepository(workspaceDir, parts.repositoryDir);
+  const repository = findRepository(parts.gitRoot, parts.repositoryDir);
   const path = join(workspaceDir, worktreesDir, slugOf(lease.branch));
   const remembered = join(taskDir, 'base');
   mkdirSync(dirname(path), { recursive: true });
   const known = rememberedBase(remembered);
   if (existsSync(join(path, '.git')) && known !== null) {
     const { exit } = await git(['rev-parse', '--git-dir'], { directory: path });
-    if (exit === 0) return { path, base: known, branch: lease.branch };
+    if (exit === 0) return { path, folder: partOf(path, parts.subpath), base: known, branch: lease.branch };
   }
   if (repository === workspaceDir) writeFileSync(join(workspaceDir, dirname(worktreesDir), '.gitignore'), '*\n');
   rmSync(path, { recursive: true, force: true });
@@ -70,7 +86,22 @@ export async function prepareWorkTree(parts: WorkTreeParts, lease: Lease): Promi
   mkdirSync(taskDir, { recursive: true, mode: 0o700 });
   rmSync(remembered, { recursive: true, force: true });
   writeFileSync(remembered, `${base}\n`);
-  return { path, base, branch: lease.branch };
+  return { path, folder: partOf(path, parts.subpath), base, branch: lease.branch };
+}
+
+/** A link in the repository could lead anywhere, and OpenCode takes the folder it begins in for its own. */
+export function partOf(path: string, subpath: string): string {
+  const folder = join(path, subpath);
+  try {
+    const real = realpathSync(folder);
+    const tree = realpathSync(path);
+    if ((real === tree || real.startsWith(`${tree}/`)) && statSync(real).isDirectory()) return folder;
+  } catch {
+    // Said below.
+  }
+  throw contextError(
+    `GIT_REPO_SUBPATH is ${subpath}, and the repository has no such folder. Correct it, or begin from a commit that has it.`,
+  );
 }
 
 /** The agent can write this file, and what it says becomes an argument of git: it is a commit's id or nothing. */

@@ -1,5 +1,5 @@
 import { request as httpsRequest } from 'node:https';
-import { AgentFailure } from '../service-agent.ts';
+import { AgentFailure } from '../agent-failure.ts';
 import type { ClusterAccess } from './kubeconfig.ts';
 
 /** The API of one cluster, as one user. */

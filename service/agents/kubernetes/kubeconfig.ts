@@ -1,6 +1,7 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { AgentFailure } from '../service-agent.ts';
+import { tooMuchYaml } from '../../platform/yaml-bounds.ts';
+import { AgentFailure } from '../agent-failure.ts';
 
 /** How to reach one cluster as one user. */
 export interface ClusterAccess {
@@ -72,6 +73,8 @@ export function readKubeconfig(text: string): ClusterAccess {
 }
 
 function parseYaml(text: string): unknown {
+  const excess = tooMuchYaml(text);
+  if (excess !== null) throw unusable(`it ${excess}`);
   try {
     return parse(text, { maxAliasCount: 0 });
   } catch {

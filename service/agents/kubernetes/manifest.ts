@@ -1,6 +1,7 @@
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
-import { AgentFailure } from '../service-agent.ts';
+import { tooMuchYaml } from '../../platform/yaml-bounds.ts';
+import { AgentFailure } from '../agent-failure.ts';
 import { isListed, listedAs } from './kinds.ts';
 import { mustBePowerless } from './powers.ts';
 import { misreadIn } from './yaml-values.ts';
@@ -41,6 +42,8 @@ const object = z.looseObject({
 
 /** Reads the objects of a manifest of one or many documents. Throws `AgentFailure` naming what is wrong. */
 export function readManifest(text: string, namespace: string, bounds: KubernetesBounds): readonly KubernetesObject[] {
+  const excess = tooMuchYaml(text);
+  if (excess !== null) throw refused(`it ${excess}`);
   const documents = parseAllDocuments(text, { prettyErrors: false });
   const values = ('empty' in documents ? [] : documents).map((document, index) => {
     const [fault] = document.errors;

@@ -1,4 +1,5 @@
-import { AgentFailure, type TouchedObject } from '../service-agent.ts';
+import type { TouchedObject } from '../../../modules/contract.ts';
+import { AgentFailure } from '../agent-failure.ts';
 import type { Cluster, ClusterAnswer } from './cluster.ts';
 import type { KubernetesObject } from './manifest.ts';
 

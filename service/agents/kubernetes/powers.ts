@@ -1,4 +1,4 @@
-import { AgentFailure } from '../service-agent.ts';
+import { AgentFailure } from '../agent-failure.ts';
 import type { KubernetesObject } from './manifest.ts';
 
 /** What a value gives that a manifest must not ask for; undefined where it is harmless. */

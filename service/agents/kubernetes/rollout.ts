@@ -1,4 +1,4 @@
-import { AgentFailure } from '../service-agent.ts';
+import { AgentFailure } from '../agent-failure.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 const fieldsOf = (value: unknown): Fields => (typeof value === 'object' && value !== null ? (value as Fields) : {});

@@ -47,6 +47,7 @@ describe('K-02 the client', () => {
 
     expect((await sent(client.buildInfo())).version).toMatch(/^v/);
     expect((await sent(client.me())).id).toBe(alice.id);
+    expect((await sent(admin.getUser(alice.id))).username).toBe('alice');
     expect((await sent(client.organizations()))[0]?.id).toBe(coder.organizationId);
     expect(await sent(client.createToken('me', { token_name: 'one', lifetime: 60e9 }))).toMatch(/^\w{10}-\w{22}$/);
     expect((await sent(client.getWorkspaceByName('me', 'dev'))).id).toBe(workspace.id);

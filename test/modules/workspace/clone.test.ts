@@ -197,7 +197,7 @@ describe('modules/workspace/clone.sh', () => {
     );
   });
 
-  it('reads GIT_REPO, its alias GITHUB_REPO and GIT_REF where the form gave nothing (part of C-09)', async () => {
+  it('C-09 reads GIT_REPO, its alias GITHUB_REPO and GIT_REF where the form gave nothing', async () => {
     const repository = makeRepository('project.git');
     const environment = { WORKSPACE_DIR: workspace, CLONE_STATE_DIR: state, OUTRIGGER_RUN_DIR: runDir };
 
@@ -450,7 +450,7 @@ describe('several repositories', () => {
       .map((path) => `${path}: ${readFileSync(join(workspace, path), 'utf8').trim()}`)
       .sort();
 
-  withBinary('go beside the first one, each with its own branch and name (part of C-10)', async () => {
+  withBinary('C-10 go beside the first one, each with its own branch and name', async () => {
     const [first, second] = ['first', 'second.git'].map((name) => `file://${makeRepository(name)}`);
 
     const finished = await cloneList(
@@ -466,14 +466,33 @@ describe('several repositories', () => {
   });
 
   withBinary.each([
-    ['the first one', {}, ['a/README: main', 'repos/b/README: main']],
+    ['the first one', { MAIN_REPO_NAME: '', MAIN_REPO_INDEX: '' }, ['a/README: main', 'repos/b/README: main']],
     ['the one with MAIN_REPO_INDEX', { MAIN_REPO_INDEX: '1' }, ['b/README: main', 'repos/a/README: main']],
     ['the one with MAIN_REPO_NAME', { MAIN_REPO_NAME: 'b' }, ['b/README: main', 'repos/a/README: main']],
-  ])('have %s where the agent works, when the form named none', async (_which, environment, expected) => {
+  ])('C-10 have %s where the agent works, when the form named none', async (_which, environment, expected) => {
     await cloneList([{ url: makeRepository('a') }, { url: makeRepository('b') }], '', environment);
 
     expect(found()).toEqual(expected);
   });
+
+  withBinary(
+    'C-10 have their main one where GIT_ROOT and GIT_WORKSPACE_DIR say, and a line that is no address is refused',
+    async () => {
+      const list = [{ url: makeRepository('a') }, { url: makeRepository('b') }];
+      const environment = { MAIN_REPO_NAME: 'b', GIT_ROOT: join(workspace, 'src') };
+
+      await cloneList(list, '', environment);
+      expect(found()).toEqual(['src/b/README: main', 'src/repos/a/README: main']);
+
+      rmSync(state, { recursive: true });
+      const finished = await cloneList([...list, { url: 'https://git.example.com/c autopush=false' }], '', {
+        ...environment,
+        GIT_WORKSPACE_DIR: join(workspace, 'main'),
+      });
+      expect(found()).toContain('main/README: main');
+      expect(finished).toMatchObject({ code: 1, stderr: expect.stringContaining('autoPush=false may follow') });
+    },
+  );
 
   withBinary('may have one name in different folders, and each is cloned once', async () => {
     for (const folder of ['a', 'b']) mkdirSync(join(root, folder));

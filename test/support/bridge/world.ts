@@ -1,4 +1,4 @@
-import { startScriptedModel, type ScriptedModel } from '../model/scripted-model.ts';
+import { startScriptedModel, type Play, type ScriptedModel } from '../model/scripted-model.ts';
 import {
   makeWorkspace,
   processesOf,
@@ -26,13 +26,14 @@ export interface WorldOptions {
   readonly files?: Readonly<Record<string, string>>;
   readonly environment?: (workspace: TestWorkspace) => Readonly<Record<string, string>>;
   readonly service?: Partial<FakeServiceOptions>;
+  readonly plays?: readonly Play[];
   /** Runs before the bridge starts. */
   readonly prepare?: (world: Pick<World, 'service' | 'workspace'>) => void;
 }
 
 export async function startWorld(options: WorldOptions): Promise<World> {
   const { tools } = options;
-  const model = await startScriptedModel();
+  const model = await startScriptedModel({ plays: options.plays ?? [] });
   const service = await startFakeService({ modelUrl: model.url, ...options.service });
   const workspace = makeWorkspace(options.files);
   options.prepare?.({ service, workspace });

@@ -31,6 +31,8 @@ export function me({ world, caller }: Asked) {
   return may(world, caller, 'read', asThing(world, caller.user)) ? ok(userBody(world, caller.user)) : notFound();
 }
 
+export const oneUser = (asked: Asked) => ok(userBody(asked.world, userOf(asked)));
+
 export function organizations({ world, caller }: Asked) {
   if (!may(world, caller, 'read', asThing(world, caller.user))) return notFound();
   const { id } = world.organization;
@@ -92,6 +94,7 @@ function allowEntry(entry: unknown): string {
 
 export const userRoutes: readonly SimulatedRoute[] = [
   { method: 'GET', path: '/api/v2/users/me', handle: me },
+  { method: 'GET', path: '/api/v2/users/{user}', handle: oneUser },
   { method: 'GET', path: '/api/v2/users/me/organizations', handle: organizations },
   { method: 'POST', path: '/api/v2/users/{user}/keys/tokens', handle: createToken },
 ];

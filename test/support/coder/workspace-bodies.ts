@@ -30,7 +30,7 @@ export function workspaceBody(world: World, workspace: SimulatedWorkspace) {
     outdated: template !== undefined && build.versionId !== template.activeVersionId,
     name: workspace.name,
     ...(workspace.ttlMs === null ? {} : { ttl_ms: workspace.ttlMs }),
-    last_used_at: time(workspace.createdAt),
+    last_used_at: time(workspace.lastUsedAt ?? workspace.createdAt),
     deleting_at: null,
     dormant_at: null,
     health: unhealthy ? { healthy: false, failing_agents: [build.agent.id] } : { healthy: true, failing_agents: [] },

@@ -87,6 +87,8 @@ export interface SimulatedWorkspace {
   readonly ownerId: string;
   readonly templateId: string;
   readonly createdAt: number;
+  /** When a person last used it. @default its creation */
+  lastUsedAt?: number;
   ttlMs: number | null;
   /** User ids who were given access: `use` or `admin`. */
   readonly shared: Map<string, 'use' | 'admin'>;

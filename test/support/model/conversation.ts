@@ -33,6 +33,13 @@ export function textOf(item: Message): string {
   return (item.content ?? []).map((one) => one.text ?? '').join('');
 }
 
+/** What the harness tells the model before anybody speaks. */
+export const systemText = (messages: readonly Message[]): string =>
+  messages
+    .filter(({ role }) => role === 'system')
+    .map(textOf)
+    .join('\n');
+
 export const userTexts = (messages: readonly Message[]): string[] =>
   messages.filter((item) => item.role === 'user').map(textOf);
 
@@ -73,6 +80,8 @@ export function conversationSince(
 
 /** Requests for a title or a summary offer no tools, or say so in their system prompt. */
 export function isTitleRequest(request: CompletionRequest): boolean {
+  // An answer in a form is work, with or without tools.
+  if (request['response_format'] !== undefined) return false;
   if ((request.tools ?? []).length === 0) return true;
   return request.messages.some(
     (item) => item.role === 'system' && /title generator|generate a title/i.test(textOf(item)),

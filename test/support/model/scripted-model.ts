@@ -5,6 +5,7 @@ import {
   completionRequest,
   conversationSince,
   isTitleRequest,
+  systemText,
   userTexts,
   type CompletionRequest,
 } from './conversation.ts';
@@ -21,6 +22,7 @@ export interface RecordedRequest {
   /** Headers whose names begin with `x-`. */
   readonly headers: Readonly<Record<string, string>>;
   readonly tools: readonly string[];
+  readonly systemText: string;
   readonly userTexts: readonly string[];
   readonly messageCount: number;
   readonly stream: boolean;
@@ -187,6 +189,7 @@ function recordOf(
       ),
     ),
     tools: (body.tools ?? []).map((tool) => tool.function.name),
+    systemText: systemText(body.messages),
     userTexts: userTexts(body.messages),
     messageCount: body.messages.length,
     stream: body.stream === true,

@@ -42,7 +42,8 @@ export interface Stage {
   readonly serviceUrl: string;
   service(): Child | undefined;
   bridge(): Child | undefined;
-  startService(): Promise<void>;
+  /** From `codeDir`, another checkout than this one, where it is given. */
+  startService(codeDir?: string): Promise<void>;
   /** `secret` is the template secret from which the workspace's proof follows. */
   startBridge(secret: string): void;
   /** Ends every process; removes the folder unless it is to be kept. */
@@ -73,8 +74,8 @@ export function makeStage(options: StageOptions): Stage {
     },
     service: () => service,
     bridge: () => bridge,
-    async startService() {
-      service = processes.start('service', process.execPath, [join(root, 'scripts', 'outrigger.mjs'), 'serve'], {
+    async startService(codeDir = root) {
+      service = processes.start('service', process.execPath, [join(codeDir, 'scripts', 'outrigger.mjs'), 'serve'], {
         cwd: directory,
         log: join(place('logs'), 'service.log'),
         env: {

@@ -41,7 +41,14 @@ describe('a checkpoint', () => {
     taskDir = mkdtempSync(join(tmpdir(), 'outrigger-task-'));
     lease = aLease('');
     workTree = await prepareWorkTree(
-      { git: git(workspace.agentDir), workspaceDir: workspace.directory, repositoryDir: null, taskDir },
+      {
+        git: git(workspace.agentDir),
+        workspaceDir: workspace.directory,
+        gitRoot: workspace.directory,
+        repositoryDir: null,
+        subpath: '',
+        taskDir,
+      },
       lease,
     );
   });

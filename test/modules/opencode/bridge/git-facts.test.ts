@@ -29,7 +29,7 @@ describe('what is known of a repository', () => {
 
   const read = (repositoryDir: string | null = null): Promise<GitFacts | null> => {
     const git = makeOwnGit({ agentDir: workspace.agentDir, path, spared: new Set(), log: quiet });
-    return readGitFacts({ git, workspaceDir: workspace.directory, repositoryDir });
+    return readGitFacts({ git, gitRoot: workspace.directory, repositoryDir });
   };
   const withUpstream = (): void => {
     workspace.git('branch', 'upstream');

@@ -7,6 +7,7 @@ import { nothingDone } from '../../../../modules/opencode/bridge/commit.ts';
 import { handOver, type HandOverParts } from '../../../../modules/opencode/bridge/hand-over.ts';
 import type { Git } from '../../../../modules/opencode/bridge/git.ts';
 import { makeFreshGit } from '../../../../modules/opencode/bridge/own-git.ts';
+import { takeSettings } from '../../../../modules/opencode/bridge/settings.ts';
 import { runCommand } from '../../../../modules/opencode/bridge/runner-exec.ts';
 import type { ExecCommand, ExecResult } from '../../../../modules/opencode/bridge/runner-protocol.ts';
 import { aLease } from '../../../support/bridge/bridge-process.ts';
@@ -64,7 +65,7 @@ function hand(run: (command: ExecCommand) => Promise<ExecResult>, more: Partial<
     progress,
     runner: { exec: run, sweep } as never,
     path,
-    workTree: { path: tree, base: commit, branch: lease.branch },
+    workTree: { path: tree, folder: tree, base: commit, branch: lease.branch },
     origin: `https://${repository}.git`,
     taskDir,
     msLeft: 600_000,
@@ -107,6 +108,22 @@ describe('finished work', () => {
 
     expect(swept).toBe(1);
     expect(told.map(({ problem }) => problem)).toEqual(Array(2).fill('there was no time left'));
+  });
+
+  it.each([
+    [false, ''],
+    [true, `refs/heads/${lease.branch}`],
+  ])('C-10 goes to the branch agent/<task> where autoPush is %j: %j', async (autoPush, expected) => {
+    const list = JSON.stringify([{ url: `https://${repository}`, name: 'app', branch: 'main', autoPush }]);
+    const settings = takeSettings({
+      ...{ OUTRIGGER_URL: 'https://outrigger.example', OUTRIGGER_PROOF: 'kid.proof', OUTRIGGER_HARNESS_KEY: 'key' },
+      ...{ OUTRIGGER_WORKSPACE_ID: 'w', OUTRIGGER_WORKSPACE_AGENT_ID: 'a', REPOS_JSON: list },
+    });
+
+    await hand(exec, { settings });
+
+    expect(lease.branch).toMatch(/^agent\//);
+    expect(branches(repository)).toBe(expected);
   });
 
   it('is not pushed where its verify command did not accept it', async () => {

@@ -42,6 +42,7 @@ function echoHarness(): HarnessClient {
     asks: async () => [],
     reply: async () => false,
     rejectQuestion: async () => undefined,
+    loaded: async () => ({ config: {}, skills: [] }),
     async *events(signal) {
       yield { type: 'server.connected', properties: {} };
       while (!signal.aborted)
@@ -85,11 +86,12 @@ it('O-09 X-10 ships OpenCode as the only harness, behind an interface through wh
       sessionId: 'echo-1',
       mapper: makeEventMapper(() => undefined, '/workspace'),
       asks: { raise: () => undefined } as unknown as Asks,
+      steering: { begin: () => undefined },
       emit: () => undefined,
       log: () => undefined,
       signal: signal.signal,
     },
-    { messageId: 'prompt', partId: 'part', text: 'Say it back.', isContinuation: false },
+    [{ messageId: 'prompt', partId: 'part', text: 'Say it back.', isContinuation: false }],
   ).finally(() => signal.abort());
   expect(last).toEqual({ finish: 'stop', error: null, text: 'echo: Say it back.' });
 });

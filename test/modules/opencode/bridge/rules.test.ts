@@ -146,6 +146,24 @@ describe('S-53 settings', () => {
     expect(environment).not.toHaveProperty(name);
   });
 
+  it('take where the repository lies and which part of it is worked on, never beyond the workspace (part of C-09)', () => {
+    const given = { GIT_ROOT: '/workspace/src/', GIT_WORKSPACE_DIR: '/workspace/src/app', GIT_REPO_SUBPATH: 'api/' };
+    expect(takeSettings({ ...full(), ...given })).toMatchObject({
+      gitRoot: '/workspace/src',
+      repositoryDir: '/workspace/src/app',
+      subpath: 'api',
+    });
+    expect(takeSettings({ ...full(), GIT_ROOT: '' })).toMatchObject({ gitRoot: '/workspace', subpath: '' });
+    for (const [name, value] of [
+      ['GIT_ROOT', '/git'],
+      ['GIT_ROOT', '/workspace/../etc'],
+      ['GIT_WORKSPACE_DIR', '/home/coder'],
+      ['GIT_REPO_SUBPATH', '/etc'],
+      ['GIT_REPO_SUBPATH', 'a/../../b'],
+    ] as const)
+      expect(() => takeSettings({ ...full(), [name]: value })).toThrow(`${name} must be`);
+  });
+
   it('names everything that is wrong at once, and takes the secrets out all the same', () => {
     const environment = { ...full(), OUTRIGGER_URL: 'ftp://x', OUTRIGGER_PROOF: ' ', OUTRIGGER_SLOTS: '5' };
 
@@ -174,7 +192,13 @@ describe('the harness’s configuration', () => {
     const lease = aLease('x', { model: 'acme/big' });
     const directories = taskDirectories(directory, lease.task_id);
 
-    writeHarnessFiles({ lease, directories, workTree: directory, modelUrl: 'http://127.0.0.1:1/llm/k/v1', now: now() });
+    writeHarnessFiles({
+      lease,
+      directories,
+      workTree: { path: directory, folder: directory },
+      modelUrl: 'http://127.0.0.1:1/llm/k/v1',
+      now: now(),
+    });
 
     const read = (name: string): string => readFileSync(join(directories.config, 'opencode', name), 'utf8');
     expect(JSON.parse(read('opencode.json'))).toMatchObject({
@@ -206,7 +230,7 @@ describe('the harness’s configuration', () => {
     const config = harnessConfig({
       lease,
       directories: taskDirectories(directory, 't'),
-      workTree: directory,
+      workTree: { path: directory, folder: directory },
       modelUrl: 'u',
       now: now(),
     });
@@ -220,7 +244,13 @@ describe('the harness’s configuration', () => {
       ['recent', '2025-12-20T00:00:00Z'],
     ] as const) {
       const directories = taskDirectories(directory, task_id);
-      writeHarnessFiles({ lease: aLease('x'), directories, workTree: directory, modelUrl: 'u', now: new Date(at) });
+      writeHarnessFiles({
+        lease: aLease('x'),
+        directories,
+        workTree: { path: directory, folder: directory },
+        modelUrl: 'u',
+        now: new Date(at),
+      });
     }
 
     expect(forgetOldTasks(directory, now())).toEqual(['old']);

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -32,7 +32,10 @@ const lease = (script: string, more: Partial<Lease> = {}): Lease =>
     ...more,
   });
 const prepare = (): Promise<WorkTree> =>
-  prepareWorkTree({ git, workspaceDir, repositoryDir: null, taskDir }, lease('true'));
+  prepareWorkTree(
+    { git, workspaceDir, gitRoot: workspaceDir, repositoryDir: null, subpath: '', taskDir },
+    lease('true'),
+  );
 const inTree = (...args: string[]): string =>
   execFileSync('git', args, { cwd: workTree.path, encoding: 'utf8' }).trimEnd();
 const write = (name: string, text: string): void => writeFileSync(join(workTree.path, name), text);
@@ -115,6 +118,22 @@ describe('D4 the verify command sees the commit and nothing else', () => {
     writeFileSync(join(info, 'sparse-checkout'), '/.gitignore\n');
 
     expect((await check('sh check.sh')).verify?.exit).toBe(3);
+  });
+
+  it('does not leave the commit where the folder it begins in became a link', async () => {
+    mkdirSync(join(root, 'elsewhere'));
+    mkdirSync(join(workTree.path, 'part'));
+    write('part/made.txt', 'made\n');
+    workTree = { ...workTree, folder: join(workTree.path, 'part') };
+    expect((await check('cat made.txt')).verify).toMatchObject({ exit: 0, output: 'made\n' });
+
+    rmSync(join(workTree.path, 'part'), { recursive: true });
+    symlinkSync(join(root, 'elsewhere'), join(workTree.path, 'part'));
+
+    expect((await check('exit 0')).verify).toMatchObject({
+      exit: null,
+      output: expect.stringContaining('the repository has no such folder') as unknown,
+    });
   });
 
   it('checks the base where nothing was committed', async () => {
