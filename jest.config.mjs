@@ -12,7 +12,7 @@ export default {
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   testSequencer: '<rootDir>/test/support/longest-first.js',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
-  testTimeout: 180_000,
+  testTimeout: 400_000,
   maxWorkers: 2,
   modulePathIgnorePatterns: ['<rootDir>/cdktf.out'],
 };

@@ -6,7 +6,7 @@ import { bareImage, withDockerAtLength } from '../docker/images.ts';
 import { taskOf } from '../support/agent-task.ts';
 import { docker } from '../support/terraform/planned-docker.ts';
 
-jest.setTimeout(120_000);
+jest.setTimeout(400_000);
 
 const socket = (process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock').replace(/^unix:\/\//, '');
 const id = (number: number): string => `019aa000-0000-7000-8000-${String(process.pid * 10 + number).padStart(12, '0')}`;

@@ -46,7 +46,7 @@ beforeAll(async () => {
     { permission_profile: 'trusted', git_repository: `http://${forge.host}/${repository}` },
   );
   bridge = await trusted.bridge();
-}, 60_000);
+});
 afterAll(async () => {
   bridge?.close();
   await trusted?.outrigger.stop();
@@ -162,4 +162,4 @@ it('S-10 both agents get their secrets by reference: they are used at broker and
   const secrets = [...Object.values(canary), cluster.token, cluster.kubeconfig, basic].flatMap(formsOf);
   for (const [place, text] of Object.entries({ inputs, rows, answers: answered.join('\n'), log: log() }))
     expect([place, secrets.filter((form) => text.includes(form))]).toEqual([place, []]);
-}, 120_000);
+});

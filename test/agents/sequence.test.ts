@@ -102,4 +102,4 @@ it('S-50 a task goes from its user through API, scheduler and agentzero to OpenC
   expect(lease.prompt).toBe('Build it');
   expect(cluster.objects.has('ConfigMap/users')).toBe(true);
   expect(task.result.output).toContain('ConfigMap team/users: created');
-}, 60_000);
+});

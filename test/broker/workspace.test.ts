@@ -51,7 +51,7 @@ beforeAll(async () => {
   workspace = makeWorkspace({ 'work.sh': work().join('\n'), 'search.sh': search().join('\n') });
   workspace.git('remote', 'add', 'origin', `http://${forge.host}/acme/app.git`);
   bridge = await startBridge();
-}, 60_000);
+});
 afterAll(async () => {
   bridge.kill('SIGTERM');
   await bridge.exited;
@@ -228,5 +228,5 @@ describe('an agent in a workspace', () => {
     expect(new Set(outrigger.model.requests.map(({ authorization }) => authorization))).toEqual(
       new Set([`Bearer ${canary.key}`]),
     );
-  }, 180_000);
+  });
 });

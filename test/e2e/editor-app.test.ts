@@ -48,7 +48,7 @@ beforeAll(async () => {
   });
   worker.start('serve');
   await until('the IDE', () => worker.state()?.phase === 'Ready');
-}, 120_000);
+});
 afterAll(async () => {
   proxy.close();
   await coder.close();

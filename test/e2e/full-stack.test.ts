@@ -9,7 +9,7 @@ let scene: Scene;
 beforeAll(async () => {
   cluster = await startFakeCluster('team');
   scene = await openFullStack({ kubeconfig: cluster.kubeconfig, namespace: 'team' });
-}, 120_000);
+});
 afterAll(async () => {
   await scene?.end();
   await cluster.close();
@@ -29,5 +29,5 @@ describe('the documented workflow, unchanged', () => {
     const logs = readFileSync(`${scene.stage.directory}/logs/bridge.log`, 'utf8');
     expect(logs).not.toContain(cluster.token);
     expect(await scene.verifyAudit()).toMatchObject({ ok: true });
-  }, 180_000);
+  });
 });

@@ -90,7 +90,7 @@ describe('the IDE of a workspace', () => {
     expect(await audited('workspace.ide_enabled')).toHaveLength(1);
     expect(scene.coder.calls.filter(({ method, route }) => method !== 'GET' && route?.includes('builds'))).toEqual([]);
     expect(await scene.verifyAudit()).toMatchObject({ ok: true });
-  }, 240_000);
+  });
 
   it('I-21 I-22 comes by a new build where this one has none: warned, tasks ended and saved, nothing deleted', async () => {
     const worker = await newWorker({ [helperEnvironment.ide]: 'none' });

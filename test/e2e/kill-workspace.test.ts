@@ -54,8 +54,8 @@ async function beginLongWork(one: Scene): Promise<string> {
     payload: { action: 'generate_code', prompt, context: { workspace_id: workspaceId } },
     retry: { max: 3, backoff_seconds: 0 },
   });
-  await eventually('the question whether the command may run', () => decideAll(one, id), 60_000);
-  await eventually('the command to run', () => Promise.resolve(longProcesses().length >= 2), 30_000);
+  await eventually('the question whether the command may run', () => decideAll(one, id));
+  await eventually('the command to run', () => Promise.resolve(longProcesses().length >= 2));
   return id;
 }
 
@@ -116,7 +116,7 @@ describe('the workspace side is killed in the middle of a task', () => {
     await eventually('the harness to be gone', () =>
       Promise.resolve(descendantsOf(bridge).every((entry) => !entry.command.includes(' serve'))),
     );
-  }, 180_000);
+  });
 
   it('kill -9 of the bridge: its tree dies with it, the next bridge resumes, the old attempt is refused', async () => {
     scene = await openScene({ plays });
@@ -132,7 +132,7 @@ describe('the workspace side is killed in the middle of a task', () => {
     );
     stage.startBridge(scene.secret);
     await expectResumed(scene, id);
-  }, 180_000);
+  });
 
   it('D2 stop: the task is stopped with a receipt, and the daemon that ignores TERM is gone', async () => {
     scene = await openScene({ plays });
@@ -144,5 +144,5 @@ describe('the workspace side is killed in the middle of a task', () => {
     expect(task).toMatchObject({ outcome: 'stopped', reason: 'UserStopped', attempt: 1 });
     expect(task.evidence.stop).toMatchObject({ processes_left: 0, tokens_after_stop: 0 });
     expect(longProcesses()).toEqual([]);
-  }, 180_000);
+  });
 });

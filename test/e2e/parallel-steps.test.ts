@@ -93,5 +93,5 @@ describe('D9 three steps edit one file', () => {
     expect(prompt).toContain(of('b').branch);
     expect(prompt).toContain('contradict each other in notes.md');
     expect(git(stage.repositoryDir, 'status', '--porcelain')).toBe('');
-  }, 180_000);
+  });
 });

@@ -54,4 +54,4 @@ it('S-22 reports what OpenCode itself loads, and starts nothing of the repositor
   };
   expect((await read()).items).toMatchObject([expected]);
   expect(existsSync(started)).toBe(false);
-}, 120_000);
+});

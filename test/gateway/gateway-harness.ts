@@ -130,7 +130,7 @@ async function listen(gateway: Gateway): Promise<Server> {
 }
 
 /** Looks until `holds` or `limitMs` are over; the assertion after it says which. */
-export async function until(holds: () => boolean | Promise<boolean>, limitMs = 5_000): Promise<void> {
+export async function until(holds: () => boolean | Promise<boolean>, limitMs = 60_000): Promise<void> {
   const deadline = Date.now() + limitMs;
   while (!(await holds()) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
 }

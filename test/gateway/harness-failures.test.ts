@@ -12,7 +12,7 @@ beforeAll(async () => {
   harness = await startGateway({ timeoutMs: 2_000, maximumCallsPerAttempt: ceiling });
   const { token } = await harness.newTask();
   opencode = await startOpenCode({ baseUrl: harness.url, apiKey: token });
-}, 120_000);
+});
 
 afterAll(async () => {
   await opencode.close();

@@ -67,7 +67,7 @@ export async function startOpenCode(options: { baseUrl: string; apiKey: string }
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
-    await waitFor(60_000, isReady(server.call));
+    await waitFor(150_000, isReady(server.call));
   } catch (error) {
     await close();
     throw error;
@@ -94,7 +94,7 @@ export async function startOpenCode(options: { baseUrl: string; apiKey: string }
     async restart() {
       await stop(server.child);
       server = await launch();
-      await waitFor(60_000, isReady(server.call));
+      await waitFor(150_000, isReady(server.call));
     },
   };
 }

@@ -177,7 +177,7 @@ describe('what there is to run', () => {
     expect(await health()).toBe('unavailable');
     expect(body.items[0]).toMatchObject({ name: 'opencode', health: 'unavailable' });
     // Until one is heard again.
-    await eventually('the next announcement', async () => (await health()) === 'available', 30_000);
+    await eventually('the next announcement', async () => (await health()) === 'available');
   });
 
   it('finds agents by what they can do', async () => {

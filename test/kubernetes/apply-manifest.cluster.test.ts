@@ -39,7 +39,7 @@ withCluster('apply_manifest on a real cluster (part of S-07 and S-09)', () => {
       spec: { credentials: [{ name: 'lab', secretRef: { name: 'lab', key: 'config' }, env: 'KUBECONFIG' }] },
     });
     expect(entry.status).toBe(200);
-  }, 120_000);
+  });
   afterAll(async () => {
     await outrigger.stop();
     await kubectl(['delete', 'namespace', namespace, '--wait=false']);

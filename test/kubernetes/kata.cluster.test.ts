@@ -53,7 +53,7 @@ withCluster('a workspace of the template kata on a cluster without Kata', () => 
     );
     const { checks } = await diagnose({ namespace: namespaces.absent, runtimeClass: classes.absent });
     expect(named(checks, 'RuntimeClass')).toMatchObject({ state: 'fail', remedy: expect.stringContaining('helm') });
-  }, 120_000);
+  });
 
   it('D15 does not start where the node lacks the handler, and cluster and doctor say which', async () => {
     await kubectl(['apply', '-f', '-'], runtimeClass(classes.handler, 'kata-qemu'));
@@ -72,7 +72,7 @@ withCluster('a workspace of the template kata on a cluster without Kata', () => 
       state: 'warn',
       remedy: expect.stringContaining('kubectl patch'),
     });
-  }, 180_000);
+  });
 
   it('D15 starts no agent where the class only pretends: a pod of runc that is called Kata turns red', async () => {
     await kubectl(['apply', '-f', '-'], runtimeClass(classes.pretended, 'runc'));

@@ -131,13 +131,13 @@ withService('S-16 kubernetes-service with its own Postgres on a cluster', () => 
 
   beforeAll(async () => {
     manifests = await deploy(namespace, files({ 'coder-token': token }));
-  }, 120_000);
+  });
   afterAll(async () => {
     await cluster.remove();
     // A volume goes a moment after the claim that it was made for.
     const volumes = () => kubectl(['get', 'pv', '-o', 'jsonpath=of {.items[*].spec.claimRef.namespace}']);
     await until(volumes, new RegExp(`^of (?!.*${namespace})`));
-  }, 180_000);
+  });
 
   it('is admitted where Pod Security restricted is enforced, and serves with its database on the claim', async () => {
     const [pod] = await cluster.ready(1);
@@ -241,12 +241,12 @@ withDatabase('S-16 kubernetes-service with replicas that share a database', () =
       'audit-signing-key': key(),
     };
     await deploy(namespace, { ...files(secrets), replicas: 2, egress_ports: [443, port] });
-  }, 120_000);
+  });
   afterAll(async () => {
     await cluster.remove();
     door?.close();
     await database?.drop();
-  }, 180_000);
+  });
 
   it('serve both, and run no database of their own', async () => {
     for (const pod of await cluster.ready(2)) {

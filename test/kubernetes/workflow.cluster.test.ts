@@ -15,7 +15,7 @@ withCluster('the documented workflow on a real cluster', () => {
       kubeconfig: kubeconfig.replace(/^(\s+)cluster: (\S+)$/m, `$1cluster: $2\n$1namespace: ${namespace}`),
       namespace,
     });
-  }, 120_000);
+  });
   afterAll(async () => {
     await scene?.end();
     await kubectl(['delete', 'namespace', namespace, '--wait=false']);
@@ -31,5 +31,5 @@ withCluster('the documented workflow on a real cluster', () => {
     ]);
     expect(outcome).toBe('succeeded');
     expect(await inNamespace(namespace, 'get', 'configmap', 'users', '-o', 'jsonpath={.data.pages}')).toBe('1');
-  }, 180_000);
+  });
 });

@@ -23,7 +23,7 @@ import { identifyProcess } from '../../service/platform/process-identity.ts';
 import { durable, makeWorld, query, unfinished, type Running } from './embedded-postgres-harness.ts';
 
 // Seconds on an idle machine; initdb waits for the disk, which others may keep busy.
-jest.setTimeout(240_000);
+jest.setTimeout(400_000);
 
 const isRoot = process.getuid?.() === 0;
 const asRoot = isRoot ? it : it.skip;

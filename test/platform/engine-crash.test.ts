@@ -12,7 +12,7 @@ interface Effect {
 }
 
 /** A dozen processes come and go in one of these; each takes a second to begin, more on a busy machine. */
-jest.setTimeout(180_000);
+jest.setTimeout(400_000);
 
 const replica = { singleProcess: false, heartbeatMs: 200, deadAfterMs: 1500 } as const;
 

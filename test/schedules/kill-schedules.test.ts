@@ -104,5 +104,5 @@ describe('D8 a process that fires schedules is killed (SIGKILL)', () => {
     expect(
       await list(`select data->>'workflow_id' as id from audit_event where action = 'schedule.run_started' order by 1`),
     ).toEqual(workflows);
-  }, 120_000);
+  });
 });

@@ -114,7 +114,7 @@ withService('S-16 the container of docker-service, as planned', () => {
     if (resources.length > 0) await destroy();
     removeServiceImage(image);
     rmSync(directory, { recursive: true, force: true });
-  }, 120_000);
+  });
 
   it('holds its secret in a file that only it can read, and in no environment, label or log', async () => {
     const read = await node("process.stdout.write(require('fs').readFileSync('/run/secrets/coder-token', 'utf8'))");
@@ -173,5 +173,5 @@ withService('S-16 the container of docker-service, as planned', () => {
     expect(await docker('ps', '--all', ...ours)).toBe('');
     expect(await docker('network', 'ls', ...ours)).toBe('');
     expect(await docker('volume', 'ls', ...ours)).toBe('');
-  }, 120_000);
+  });
 });

@@ -19,7 +19,7 @@ export function makeTestClock(): TestClock {
 export async function eventually<Found>(
   what: string,
   find: () => Promise<Found | undefined | null | false>,
-  deadlineMs = 20_000,
+  deadlineMs = 120_000,
 ): Promise<Found> {
   const end = Date.now() + deadlineMs;
   for (;;) {

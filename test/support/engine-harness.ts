@@ -101,7 +101,7 @@ export async function forkEngine(options: EngineProcessOptions): Promise<EngineP
 export async function until<Value>(
   what: string,
   condition: () => Promise<Value | null | undefined | false> | Value | null | undefined | false,
-  deadlineMs = 30_000,
+  deadlineMs = 120_000,
 ): Promise<Value> {
   const deadline = Date.now() + deadlineMs;
   for (;;) {

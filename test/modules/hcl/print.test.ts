@@ -85,7 +85,7 @@ describe('printHcl keeps the meaning of every value', () => {
       }),
       { numRuns: 300 },
     );
-  }, 120_000);
+  });
 
   withTerraform('and terraform fmt has nothing to change', async () => {
     const values = fc.sample(value, 150);

@@ -172,7 +172,7 @@ export const isRunning = (command: string): boolean => processesOf(command).some
 export async function until<Value>(
   what: string,
   look: () => Value | undefined | null | false,
-  timeoutMs = 60_000,
+  timeoutMs = 150_000,
 ): Promise<Value> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

@@ -55,6 +55,8 @@ export interface FakeService {
   resultOf(ref: AttemptRef): Evidence | undefined;
   eventsOf(ref: AttemptRef): readonly EventPayload[];
   readonly isConnected: boolean;
+  /** Connections opened so far. */
+  readonly connections: number;
   readonly renewals: number;
   /** From now on no token minted so far opens a connection. */
   forgetTokens(): void;
@@ -79,6 +81,7 @@ export async function startFakeService(options: FakeServiceOptions): Promise<Fak
     tokens: new Set<string>(),
     holdsAcknowledgements: false,
     renewals: 0,
+    connections: 0,
   };
   const waiting = new Map<string, (reply: ReplyFrame) => void>();
   let socket: WebSocket | null = null;
@@ -142,6 +145,7 @@ export async function startFakeService(options: FakeServiceOptions): Promise<Fak
     if (!state.tokens.has(token)) return void raw.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n');
     sockets.handleUpgrade(request, raw, head, (opened) => {
       socket = opened;
+      state.connections += 1;
       openLease = null;
       opened.on('message', (data) => received(JSON.parse(String(data)) as RequestFrame | ReplyFrame));
       opened.on('error', () => undefined);
@@ -247,6 +251,9 @@ export async function startFakeService(options: FakeServiceOptions): Promise<Fak
     eventsOf,
     get isConnected() {
       return socket !== null;
+    },
+    get connections() {
+      return state.connections;
     },
     get renewals() {
       return state.renewals;

@@ -49,7 +49,7 @@ export async function exitOfRun(lease: Lease, modelUrl: string, command: 'run' |
 
 async function untilHealthy(port: number): Promise<void> {
   const authorization = `Basic ${Buffer.from(`opencode:${password}`).toString('base64')}`;
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline;) {
+  for (const deadline = Date.now() + 150_000; Date.now() < deadline;) {
     const answer = await fetch(`http://127.0.0.1:${port}/global/health`, {
       headers: { authorization },
       signal: AbortSignal.timeout(2_000),

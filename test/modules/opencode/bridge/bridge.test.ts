@@ -253,7 +253,7 @@ describe('resuming a session (part of D16)', () => {
     const [serve] = processesOf(join(tools.directory, 'opencode serve'));
 
     process.kill(serve?.pid ?? 0, 'SIGKILL');
-    const evidence = await until('the result', () => service.resultOf(lease), 15_000);
+    const evidence = await until('the result', () => service.resultOf(lease));
 
     expect(evidence.failure).toMatchObject({ reason: 'AgentError', retryable: true });
     expect(processesOf('sleep 301')).toEqual([]);
@@ -306,7 +306,7 @@ describe('a stop (part of D2)', () => {
     await until('the tool to run', () => isRunning('sleep 304'));
 
     service.fenced.push({ task_id: lease.task_id, attempt: 1 });
-    await until('the tool to be gone', () => processesOf('sleep 304').length === 0, 15_000);
+    await until('the tool to be gone', () => processesOf('sleep 304').length === 0);
     await until('the bridge to hold nothing', () => lastHolding()?.length === 0);
 
     expect(service.results).toEqual([]);

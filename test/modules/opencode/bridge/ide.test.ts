@@ -194,7 +194,7 @@ describe('the frame `ide` to a real bridge', () => {
     expect(wishIn(directory)).toEqual({ enabled: false, generation: 2 });
     // The same process as at the start: nothing was restarted for it.
     expect(() => process.kill(bridge.pid, 0)).not.toThrow();
-  }, 60_000);
+  });
 
   it('is refused with a sentence where it does not say what is wished', async () => {
     const id = '00000000-0000-4000-8000-000000000001';

@@ -75,16 +75,16 @@ describe('S-77 registration', () => {
   it('tries again after a fault of the service', async () => {
     const { service } = await start({ prepare: ({ service: fake }) => void fake.refusals.push(503) });
 
-    await until('the second try', () => service.registrations.length === 1, 20_000);
+    await until('the second try', () => service.registrations.length === 1);
   });
 
   it('comes back with the token it has, and registers again only where that token is refused', async () => {
     const { service } = await start();
     const cut = async (): Promise<void> => {
       await until('a connection', () => service.isConnected);
+      const before = service.connections;
       service.cut();
-      await until('the cut', () => !service.isConnected);
-      await until('a new connection', () => service.isConnected);
+      await until('a new connection', () => service.connections > before && service.isConnected);
     };
 
     await cut();
@@ -311,12 +311,12 @@ describe('two places', () => {
     const leases = [aLease('SCENARIO:write ARG:one.txt|1\n'), aLease('SCENARIO:write ARG:two.txt|2\n')];
 
     leases.forEach((lease) => service.offer(lease));
-    for (const lease of leases) await until('a result', () => service.resultOf(lease), 90_000);
+    for (const lease of leases) await until('a result', () => service.resultOf(lease));
 
     expect(leases.map((lease) => service.resultOf(lease)?.changed_files)).toEqual([['one.txt'], ['two.txt']]);
     expect(leases.map((lease) => existsSync(workspace.worktreeOf(lease)))).toEqual([true, true]);
     expect([...service.modelTokens].toSorted()).toEqual(leases.map(({ task_token }) => task_token).toSorted());
-  }, 120_000);
+  });
 });
 
 describe('the profile ask, as the real OpenCode understands it', () => {
@@ -328,9 +328,9 @@ describe('the profile ask, as the real OpenCode understands it', () => {
 
     service.offer(inside);
     service.offer(outside);
-    const ask = await until('the ask', () => service.asks[0], 90_000);
+    const ask = await until('the ask', () => service.asks[0]);
     await service.decide(ask, 'reject');
-    for (const lease of [inside, outside]) await until('a result', () => service.resultOf(lease), 90_000);
+    for (const lease of [inside, outside]) await until('a result', () => service.resultOf(lease));
 
     expect(service.asks).toHaveLength(1);
     expect(ask).toMatchObject({ task_id: inside.task_id, detail: { permission: 'edit', patterns: ['deep/.envrc'] } });
@@ -340,5 +340,5 @@ describe('the profile ask, as the real OpenCode understands it', () => {
       diff: { files: 0 },
     });
     expect(readFileSync(readme, 'utf8')).toBe('hello\n');
-  }, 120_000);
+  });
 });

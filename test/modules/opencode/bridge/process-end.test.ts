@@ -89,10 +89,10 @@ describe('D2 a stop of what does not want to be found', () => {
       const lease = await runChain('setsid');
 
       process.kill((await until('the runner', runnerPid)) ?? 0, 'SIGKILL');
-      const evidence = await until('the result', () => world.service.resultOf(lease), 40_000);
+      const evidence = await until('the result', () => world.service.resultOf(lease));
 
       expect(evidence.failure).toMatchObject({ retryable: true });
-      await until('the chain to be over', isChainOver, 5_000);
+      await until('the chain to be over', isChainOver);
     },
     120_000,
   );
@@ -109,7 +109,7 @@ describe('D2 a stop of what does not want to be found', () => {
     expect(receipt).toMatchObject({ processes_left: 0 });
     expect(performance.now() - startedAt).toBeLessThan(15_000);
     expect(processesOf('sleep 321')).toEqual([]);
-  }, 120_000);
+  });
 
   it('ends everything from the bridge when the runner is stopped again and again', async () => {
     const lease = aLease('SCENARIO:bash ARG:sleep 322', { profile: 'trusted' });
@@ -121,7 +121,7 @@ describe('D2 a stop of what does not want to be found', () => {
 
     expect(receipt).toMatchObject({ processes_left: 0 });
     expect(processesOf('sleep 322')).toEqual([]);
-  }, 120_000);
+  });
 
   async function runChain(argument: string) {
     const lease = aLease(`SCENARIO:bash ARG:$CHAIN $LOCK ${argument} </dev/null >/dev/null 2>&1; sleep 320`, {
@@ -175,7 +175,7 @@ describe('the runner', () => {
     releaseOther();
     await other.exited;
     expect(processesOf(`${tools.directory}/bridge.js runner`)).toEqual([]);
-  }, 120_000);
+  });
 
   it('keeps the exit code of each command while it reaps strays, however short they are', async () => {
     const runner = await begin(join(tools.directory, 'bridge.js'));
@@ -188,7 +188,7 @@ describe('the runner', () => {
 
     expect(results.map(({ exit }) => exit)).toEqual(results.map((_none, index) => index));
     expect(swept).toEqual({ method: 'already_gone', left: 0, unexpected: 0 });
-  }, 120_000);
+  });
 
   it('ignores and logs a line that is not of its protocol', async () => {
     const noisy = join(tools.directory, 'noisy.js');
@@ -205,7 +205,7 @@ describe('the runner', () => {
 
     expect(exit).toBe(0);
     expect(log).toEqual(Array(4).fill('a line of the runner is ignored: it is not of its protocol'));
-  }, 120_000);
+  });
 });
 
 /** Stops a process again and again until released. */

@@ -238,7 +238,7 @@ describe('the git relay', () => {
     } finally {
       child.kill();
     }
-  }, 30_000);
+  });
 
   it('ends with the attempt, and has nothing under another path', async () => {
     const place = open();

@@ -222,7 +222,7 @@ describe('the terminal app `opencode` against a real attempt', () => {
 
     expect(statusIn(runDir)).toEqual(idle);
     expect(await attach(runDir)).toMatchObject({ code: 1, stdout: expect.stringContaining('No task runs') });
-  }, 120_000);
+  });
 
   it('is not kept open while the work is checked', async () => {
     const runDir = makeRunDir();
@@ -236,7 +236,7 @@ describe('the terminal app `opencode` against a real attempt', () => {
 
     await service.decide(ask, 'once');
     await until('the result', () => service.resultOf(lease));
-  }, 120_000);
+  });
 
   it('finds nothing after kill -9 and a new start of the bridge', async () => {
     const runDir = makeRunDir();
@@ -254,7 +254,7 @@ describe('the terminal app `opencode` against a real attempt', () => {
     await until('the new bridge to register', () => one.service.registrations.length === 2);
 
     expect(await attach(runDir)).toMatchObject({ code: 1, stdout: expect.stringContaining('No task runs') });
-  }, 120_000);
+  });
 
   it('says idle when the bridge was told to end in the middle of an attempt', async () => {
     const runDir = makeRunDir();
@@ -266,7 +266,7 @@ describe('the terminal app `opencode` against a real attempt', () => {
     await bridge.exited;
 
     expect(statusIn(runDir)).toEqual(idle);
-  }, 120_000);
+  });
 
   it('costs an attempt nothing where the directory of the status is missing', async () => {
     const { service, bridge } = await start(join(directory, 'missing'));
@@ -278,5 +278,5 @@ describe('the terminal app `opencode` against a real attempt', () => {
     expect(evidence).toMatchObject({ failure: null, changed_files: ['one.txt'] });
     expect(bridge.lines.filter((line) => line.includes('status file'))).toHaveLength(1);
     expect(readdirSync(directory)).not.toContain('missing');
-  }, 120_000);
+  });
 });

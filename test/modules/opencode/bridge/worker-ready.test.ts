@@ -174,7 +174,7 @@ describe('a bridge that waits for the worker', () => {
     expect(woken).toMatchObject({ success: true });
     expect([asked, claimed, waits]).toEqual([0, false, true]);
     expect(told).toBe('Waiting for the worker to start');
-  }, 120_000);
+  });
 
   it('goes on at once when it is started again in a workspace that has started', async () => {
     clonesEnded();
@@ -188,5 +188,5 @@ describe('a bridge that waits for the worker', () => {
 
     expect(says('no work is taken')).toBe(false);
     expect(doing()).toBe('Waiting for work');
-  }, 120_000);
+  });
 });

@@ -27,11 +27,11 @@ describeReal('a real server of Visual Studio Code behind the gate', () => {
     });
     worker.start('serve');
     await until('the IDE', () => worker.state()?.phase === 'Ready');
-  }, 180_000);
+  });
   afterAll(async () => {
     expect(await worker.end()).toEqual([]);
     tools.remove();
-  }, 60_000);
+  });
 
   const base = (): string => `http://127.0.0.1:${String(worker.port)}/${gatePath}/`;
 
@@ -42,7 +42,7 @@ describeReal('a real server of Visual Studio Code behind the gate', () => {
     expect([page.status, await page.text()]).toEqual([200, expect.stringContaining('workbench')]);
     const log = readFileSync(join(worker.home, '.local/share/outrigger-ide/ide.log'), 'utf8');
     expect(log).not.toMatch(/not supported for server|Ignoring option/);
-  }, 120_000);
+  });
 
   it('has the door that the gate closes, on a socket that only its user opens', async () => {
     const door = 'vscode-remote-resource?path=/proc/self/environ';
