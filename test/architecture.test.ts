@@ -48,8 +48,13 @@ const rows: readonly Row[] = [
   { title: 'modules/contract.ts imports nothing', from: contract, may: [] },
   {
     title: 'the bridge imports the contract and what the runtime brings, because it is bundled into one file',
-    from: /^modules\/opencode\/bridge\//,
+    from: /^modules\/opencode\/bridge\/(entry\.ts|opencode-1\/)/,
     may: [/^modules\/opencode\/bridge\//, contract, builtin],
+  },
+  {
+    title: 'and only its entry imports an adapter of a harness',
+    from: /^modules\/opencode\/bridge\/(?!entry\.ts|opencode-1\/)/,
+    may: [/^modules\/opencode\/bridge\/[\w-]+\.ts$/, contract, builtin],
   },
   {
     title: "the worker's helper imports the contract and what the runtime brings, because it is bundled into one file",
@@ -181,6 +186,7 @@ describe('who may import whom', () => {
   it.each([
     ['modules/contract.ts', 'node:fs'],
     ['modules/opencode/bridge/a.ts', 'npm:zod'],
+    ['modules/opencode/bridge/a.ts', 'modules/opencode/bridge/opencode-1/client.ts'],
     ['modules/workspace/helper/a.ts', 'npm:zod'],
     ['modules/workspace/helper/a.ts', 'modules/opencode/bridge/git.ts'],
     ['modules/docker/a.ts', 'service/platform/errors.ts'],

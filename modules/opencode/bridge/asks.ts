@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Ask, Decision } from '../../contract.ts';
-import type { HarnessClient } from './harness-client.ts';
-import type { HarnessAsk } from './harness-types.ts';
+import type { HarnessAsk, HarnessClient } from './harness.ts';
 
 /** The open questions of one attempt. */
 export interface Asks {

@@ -3,7 +3,7 @@ import { nothingDone, type WorkDone } from './commit.ts';
 import type { Ending } from './ending.ts';
 import { AttemptFailure } from './failure.ts';
 import type { GitAccess } from './git-access.ts';
-import type { HarnessClient } from './harness-client.ts';
+import type { HarnessClient } from './harness.ts';
 import { textOf } from './log.ts';
 import type { RelayPlace } from './relay.ts';
 import type { Runner } from './runner-client.ts';

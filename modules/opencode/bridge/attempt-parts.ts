@@ -3,6 +3,7 @@ import type { Asks } from './asks.ts';
 import type { Progress } from './attempt-evidence.ts';
 import type { EndSwitch } from './ending.ts';
 import type { Git } from './git.ts';
+import type { Harness } from './harness.ts';
 import type { Log } from './log.ts';
 import type { AttemptOutbox } from './outbox.ts';
 import type { SweepResult } from './process-tree.ts';
@@ -13,6 +14,7 @@ import type { AttemptStatus } from './status-file.ts';
 
 export interface AttemptParts {
   readonly settings: BridgeSettings;
+  readonly harness: Harness;
   readonly relay: Relay;
   readonly outbox: AttemptOutbox;
   readonly status: AttemptStatus;

@@ -19,8 +19,7 @@ import { converse } from './converse.ts';
 import { endHarness } from './end-harness.ts';
 import { makeEndSwitch, type Ending } from './ending.ts';
 import type { Git } from './git.ts';
-import { taskDirectories } from './harness-config.ts';
-import type { HarnessClient } from './harness-client.ts';
+import type { HarnessClient } from './harness.ts';
 import { handOver } from './hand-over.ts';
 import { nixEnvironment } from './harness-nix.ts';
 import { textOf } from './log.ts';
@@ -28,6 +27,7 @@ import { makeFreshGit } from './own-git.ts';
 import { originOf } from './push-work.ts';
 import { startRunner } from './runner-client.ts';
 import { makeSteering } from './steering.ts';
+import { taskDirectories } from './task-directories.ts';
 import { writeTaskFiles } from './task-file.ts';
 import { verifyWork } from './verify.ts';
 import { prepareWorkTree } from './worktree.ts';
@@ -43,7 +43,7 @@ export interface Attempt {
   /** Says something to its session; false where that says nothing any more. */
   tell(message: TaskMessage): Promise<boolean>;
   /** What its harness has loaded; rejects while that does not answer. */
-  loaded(): ReturnType<HarnessClient['loaded']>;
+  readonly inventory: HarnessClient['inventory'];
 }
 
 /**
@@ -101,8 +101,9 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
     },
     decide: asks.decide,
     tell: steering.tell,
-    loaded: () =>
-      progress.client?.loaded() ?? Promise.reject(new Error('OpenCode is just starting for a task. Ask again soon.')),
+    inventory: (folders) =>
+      progress.client?.inventory(folders) ??
+      Promise.reject(new Error('OpenCode is just starting for a task. Ask again soon.')),
   };
 }
 

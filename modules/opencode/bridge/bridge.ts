@@ -4,6 +4,7 @@ import type { AttemptRef, Lease, StopReceipt } from '../../contract.ts';
 import { startAttempt, type Attempt } from './attempt.ts';
 import type { AttemptParts } from './attempt-parts.ts';
 import { keepGitFacts } from './git-facts.ts';
+import type { Harness } from './harness.ts';
 import { makeHarnessParts } from './harness-parts.ts';
 import { makeIde } from './ide.ts';
 import { openLink, type Commands, type Link } from './link.ts';
@@ -23,6 +24,7 @@ import { watchWorker } from './worker-ready.ts';
 
 export interface BridgeParts {
   readonly settings: BridgeSettings;
+  readonly harness: Harness;
   readonly keeper: SecretKeeper;
   readonly relay: Relay;
   readonly statusFile: StatusFile;
@@ -209,6 +211,7 @@ export function startBridge(parts: BridgeParts): Bridge {
 
   const attemptParts: Omit<AttemptParts, 'outbox' | 'status'> = {
     settings,
+    harness: parts.harness,
     relay: parts.relay,
     log,
     now,

@@ -1,19 +1,13 @@
 import type { Story } from './attempt-parts.ts';
+import { contextFile } from './context-file.ts';
 import { makeEventMapper } from './events.ts';
 import { AttemptFailure } from './failure.ts';
 import { askForAccess, relaySettings } from './git-access.ts';
-import { startHarness } from './harness.ts';
-import type { HarnessClient } from './harness-client.ts';
-import {
-  contextFile,
-  harnessEnvironment,
-  harnessPassword,
-  taskDirectories,
-  writeHarnessFiles,
-} from './harness-config.ts';
-import type { HarnessMessage } from './harness-types.ts';
+import type { HarnessClient, HarnessMessage } from './harness.ts';
+import { harnessPassword } from './harness-password.ts';
 import type { Runner } from './runner-client.ts';
 import { heardBefore, openSession, promptsToSay } from './session.ts';
+import { taskDirectories } from './task-directories.ts';
 import { readMessage, runTurn, toolExitsOf, type LastMessage } from './turn.ts';
 import type { WorkTree } from './worktree.ts';
 
@@ -50,7 +44,6 @@ async function startOwnHarness(
   path: string,
 ): Promise<HarnessClient> {
   const { settings } = parts;
-  const directories = taskDirectories(settings.agentDir, lease.task_id);
   const password = harnessPassword(settings.harnessKey, lease);
   parts.keepSecret(password);
   progress.place = parts.relay.open({
@@ -63,20 +56,18 @@ async function startOwnHarness(
         message: `The attempt made ${settings.callLimit} model calls without coming to an end.`,
       }),
   });
-  writeHarnessFiles({ lease, directories, workTree, modelUrl: progress.place.url, now: parts.now() });
   const startedAt = performance.now();
   progress.access = await askForAccess({ serviceUrl: settings.url, taskToken: lease.task_token, log: parts.log });
   const gitSettings = relaySettings(progress.place.gitUrl, progress.access);
-  const client = await startHarness({
-    runner,
+  const client = await parts.harness.start({
+    ...{ runner, lease, workTree, password, path, gitSettings },
     program: parts.execPath,
-    environment: harnessEnvironment({
-      ...{ inherited: settings.inherited, directories, path, password, lease, gitSettings },
-      context: contextFile(settings.workspaceDir),
-    }),
-    password,
-    directory: workTree.folder,
+    directories: taskDirectories(settings.agentDir, lease.task_id),
+    modelUrl: progress.place.url,
+    inherited: settings.inherited,
+    context: contextFile(settings.workspaceDir),
     prefersKnownPort: settings.slots === 1,
+    now: parts.now(),
   });
   parts.status.tell({ state: 'running', port: client.port });
   parts.log('info', 'harness ready', { ...parts.outbox.ref, duration_ms: Math.round(performance.now() - startedAt) });

@@ -1,5 +1,5 @@
 import type { StopReceipt } from '../../contract.ts';
-import type { HarnessClient } from './harness-client.ts';
+import type { HarnessClient } from './harness.ts';
 import type { SweepResult } from './process-tree.ts';
 import type { RelayPlace } from './relay.ts';
 import type { Runner } from './runner-client.ts';

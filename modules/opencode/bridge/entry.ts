@@ -1,9 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startBridge } from './bridge.ts';
 import { forgetOldTasks } from './forget-tasks.ts';
 import { makeLog, textOf, type Log } from './log.ts';
+import { openCode } from './opencode-1/opencode.ts';
 import { startRelay } from './relay.ts';
 import { runRunner } from './runner.ts';
 import { SettingsError, takeSettings, type BridgeSettings } from './settings.ts';
@@ -39,8 +39,21 @@ async function runBridge(): Promise<void> {
   const statusFile = makeStatusFile(settings.runDir, log);
   const forgotten = forgetOldTasks(settings.agentDir, now());
   if (forgotten.length > 0) log('info', 'old tasks forgotten', { count: forgotten.length });
-  const version = harnessVersion(settings);
-  log('info', 'OpenCode found', { version });
+  const version = await openCode.detect({
+    path: process.execPath,
+    searchPath: settings.inherited['PATH'] ?? '',
+    home: settings.agentDir,
+  });
+  if (version === openCode.version) log('info', 'OpenCode found', { version });
+  else
+    log(
+      'error',
+      'this is not the OpenCode that this bridge drives, so every task will fail; use the image it came with',
+      {
+        version,
+        driven: openCode.version,
+      },
+    );
   const relay = await startRelay({ serviceUrl: settings.url, port: settings.relayPort, log });
   log('info', 'bridge started', {
     relay_port: relay.port,
@@ -49,6 +62,7 @@ async function runBridge(): Promise<void> {
   });
   const bridge = startBridge({
     settings,
+    harness: openCode,
     keeper,
     relay,
     statusFile,
@@ -95,22 +109,4 @@ function warnOfReadableHarness(log: Log): void {
   } catch {
     return;
   }
-}
-
-function harnessVersion({ inherited, agentDir }: BridgeSettings): string {
-  const answer = spawnSync(process.execPath, ['--version'], {
-    cwd: '/',
-    env: {
-      PATH: inherited['PATH'] ?? '',
-      HOME: agentDir,
-      XDG_DATA_HOME: agentDir,
-      XDG_CONFIG_HOME: agentDir,
-      XDG_STATE_HOME: agentDir,
-      XDG_CACHE_HOME: agentDir,
-      BUN_BE_BUN: '',
-    },
-    timeout: 30_000,
-    encoding: 'utf8',
-  });
-  return /\d+\.\d+\.\d+\S*/.exec(answer.stdout ?? '')?.[0] ?? 'unknown';
 }

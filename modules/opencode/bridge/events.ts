@@ -1,6 +1,6 @@
 import { relative } from 'node:path';
 import type { BridgeEventType } from '../../contract.ts';
-import type { HarnessEvent, HarnessPart, ToolState } from './harness-types.ts';
+import type { HarnessEvent, HarnessPart, ToolState } from './harness.ts';
 
 export type EventData = Readonly<Record<string, unknown>>;
 export type Emit = (type: BridgeEventType, data: EventData) => void;

@@ -1,71 +1,155 @@
-import { createServer } from 'node:net';
-import { ports } from '../../contract.ts';
-import { AttemptFailure } from './failure.ts';
-import { makeHarnessClient, type HarnessClient } from './harness-client.ts';
+import type { HarnessParts, Lease } from '../../contract.ts';
+import type { Runner } from './runner-client.ts';
 import type { Environment } from './runner-protocol.ts';
-import type { Runner, ServeExit } from './runner-client.ts';
-
-export interface HarnessStart {
-  readonly runner: Runner;
-  readonly program: string;
-  readonly environment: Environment;
-  readonly password: string;
-  readonly directory: string;
-  /** True where nothing else of ours wants port 4096, the one people expect. */
-  readonly prefersKnownPort: boolean;
-}
-
-/** It takes two seconds, and minutes on a machine that has too much to do; a try that is given up makes that worse. */
-const readyMs = 180_000;
-const probeEveryMs = 250;
-const tries = 3;
+import type { TaskDirectories } from './task-directories.ts';
+import type { WorkTree } from './worktree.ts';
 
 /**
- * Starts `opencode serve` for one attempt and waits until it answers; its ready line proves nothing.
+ * One kind of harness: all that the bridge asks of it.
  *
- * Errors   `AgentServerNotReady` (retryable) after three minutes, or when it ended three times before it answered.
+ * OpenCode 1.x is behind it in `opencode-1/`, and only `entry.ts` says so; everything else of the bridge imports this
+ * file. What a harness says comes in the types below, which an adapter translates into. Whatever is held behind this
+ * passes `test/modules/opencode/bridge/conformance.ts`.
  */
-export async function startHarness(start: HarnessStart): Promise<HarnessClient> {
-  for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort(start.prefersKnownPort && attempt === 1 ? ports.opencode : 0);
-    const client = makeHarnessClient({ port, password: start.password, directory: start.directory });
-    await start.runner.serve({
-      argv: [start.program, 'serve', '--port', String(port), '--hostname', '127.0.0.1'],
-      environment: start.environment,
-      directory: start.directory,
-    });
-    const ended = await untilHealthy(client, start.runner.serveEnded());
-    if (ended === null) return client;
-    // Between finding a port free and binding it somebody else may have taken it.
-    if (attempt === tries)
-      throw new AttemptFailure(
-        'AgentServerNotReady',
-        `OpenCode ended with code ${ended.code} before it was ready.`,
-        true,
-      );
-  }
+export interface Harness {
+  /** For people. */
+  readonly name: string;
+  /** The version it drives; any other is refused. */
+  readonly version: string;
+  /** What the installed program says of itself; `unknown` where it says nothing. Starts it for a moment. */
+  detect(program: HarnessProgram): Promise<string>;
+  /**
+   * Starts a harness for one attempt and waits until it answers.
+   *
+   * Errors   `AgentServerNotReady`: retryable where it did not come up in time, final where it is another version.
+   */
+  start(start: HarnessStart): Promise<HarnessClient>;
+  /** What a harness would load in this folder, without starting one for an attempt. Rejects with a sentence. */
+  inventory(place: InventoryPlace): Promise<HarnessParts>;
 }
 
-async function untilHealthy(client: HarnessClient, serveEnded: Promise<ServeExit>): Promise<ServeExit | null> {
-  const deadline = performance.now() + readyMs;
-  const end = serveEnded.then((exit) => ({ exit }));
-  while (performance.now() < deadline) {
-    const now = await Promise.race([client.isHealthy(), end]);
-    if (typeof now === 'object') return now.exit;
-    if (now) return null;
-    await new Promise((resolve) => setTimeout(resolve, probeEveryMs));
-  }
-  throw new AttemptFailure('AgentServerNotReady', `OpenCode did not answer within ${readyMs / 1000} s.`, true);
+export interface HarnessProgram {
+  readonly path: string;
+  /** PATH of the image. */
+  readonly searchPath: string;
+  /** A folder it may write to. */
+  readonly home: string;
 }
 
-/** The wanted port where it is free, else any free one. */
-async function freePort(wanted: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', (error) => (wanted === 0 ? reject(error) : resolve(freePort(0))));
-    server.listen(wanted, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
+export interface HarnessStart {
+  readonly runner: Pick<Runner, 'serve' | 'serveEnded'>;
+  readonly program: string;
+  readonly lease: Lease;
+  readonly directories: TaskDirectories;
+  readonly workTree: Pick<WorkTree, 'path' | 'folder'>;
+  /** Of the attempt's place at the relay; the relay adds the key. */
+  readonly modelUrl: string;
+  readonly password: string;
+  /** What the harness's tools may inherit. */
+  readonly inherited: Environment;
+  /** PATH of the harness and its tools. */
+  readonly path: string;
+  /** A file that the harness gives to the model beside the repository's own; null: none. */
+  readonly context: string | null;
+  /** Further settings for the git of tools. */
+  readonly gitSettings: readonly (readonly [string, string])[];
+  /** True where nothing else of ours wants the port that people expect. */
+  readonly prefersKnownPort: boolean;
+  readonly now: Date;
+}
+
+export interface InventoryPlace {
+  readonly program: string;
+  readonly inherited: Environment;
+  readonly path: string;
+  /** Where its own files may go; the caller removes it. */
+  readonly place: string;
+  /** The folder it would work in. */
+  readonly directory: string;
+  /** Folders in which repositories and work trees lie. */
+  readonly folders: readonly string[];
+  readonly now: Date;
+  /** Pids that no sweep of the bridge may end. */
+  readonly spared: Set<number>;
+}
+
+/** One attempt's harness, which runs. */
+export interface HarnessClient {
+  readonly port: number;
+  /** Null while it does not answer. */
+  health(): Promise<{ readonly version: string } | null>;
+  createSession(title: string): Promise<string>;
+  hasSession(sessionId: string): Promise<boolean>;
+  /** Sessions without a parent, newest first. */
+  rootSessions(): Promise<readonly string[]>;
+  /** Says something once: the same ids again are harmless. */
+  prompt(sessionId: string, prompt: { messageId: string; partId: string; text: string }): Promise<void>;
+  /** The transcript. */
+  messages(sessionId: string): Promise<readonly HarnessMessage[]>;
+  /** Ids of the sessions that work or wait for a retry; idle ones are absent. */
+  busySessions(): Promise<readonly string[]>;
+  /** Ends the turn of a session and the tools it runs; that of the program itself is the runner's. */
+  abort(sessionId: string): Promise<void>;
+  asks(): Promise<readonly HarnessAsk[]>;
+  /** False when the harness does not know the ask (any more). */
+  reply(askId: string, reply: 'once' | 'reject', message?: string): Promise<boolean>;
+  rejectQuestion(questionId: string): Promise<void>;
+  /** What it has loaded. Takes the folders in which repositories and work trees lie. */
+  inventory(folders: readonly string[]): Promise<HarnessParts>;
+  /** Yields events until the stream ends or goes silent; there is no replay, so look with GET after each start. */
+  events(signal: AbortSignal): AsyncGenerator<HarnessEvent>;
+}
+
+// ---------------------------------------------------------------- what it says
+
+/** Everything may be missing: it is another program's word. */
+export interface HarnessError {
+  readonly name?: string;
+  readonly data?: { readonly message?: string; readonly statusCode?: number };
+}
+
+export interface HarnessMessage {
+  readonly info: {
+    readonly id: string;
+    readonly role: 'user' | 'assistant';
+    readonly sessionID: string;
+    readonly parentID?: string;
+    readonly finish?: string;
+    readonly error?: HarnessError;
+    readonly time: { readonly created: number; readonly completed?: number };
+  };
+  readonly parts: readonly HarnessPart[];
+}
+
+export interface HarnessPart {
+  readonly id: string;
+  readonly type: string;
+  readonly sessionID?: string;
+  readonly messageID?: string;
+  readonly text?: string;
+  readonly tool?: string;
+  readonly callID?: string;
+  readonly state?: ToolState;
+}
+
+export interface ToolState {
+  readonly status: 'pending' | 'running' | 'completed' | 'error';
+  readonly input?: Readonly<Record<string, unknown>>;
+  readonly title?: string;
+  readonly metadata?: { readonly exit?: number | null };
+  readonly time?: { readonly start?: number; readonly end?: number };
+}
+
+export interface HarnessAsk {
+  readonly id: string;
+  readonly sessionID: string;
+  readonly permission: string;
+  readonly patterns?: readonly string[];
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly tool?: { readonly messageID: string; readonly callID: string };
+}
+
+export interface HarnessEvent {
+  readonly type: string;
+  readonly properties: Readonly<Record<string, unknown>>;
 }

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Lease, TaskMessage } from '../../contract.ts';
 import type { Emit } from './events.ts';
-import type { HarnessClient } from './harness-client.ts';
-import type { HarnessMessage } from './harness-types.ts';
+import type { HarnessClient, HarnessMessage } from './harness.ts';
 
 /**
  * Opens the session of a task, or the one an earlier attempt left.

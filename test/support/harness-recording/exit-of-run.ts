@@ -4,11 +4,8 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Lease } from '../../../modules/contract.ts';
-import {
-  harnessEnvironment,
-  taskDirectories,
-  writeHarnessFiles,
-} from '../../../modules/opencode/bridge/harness-config.ts';
+import { harnessEnvironment, writeHarnessFiles } from '../../../modules/opencode/bridge/opencode-1/files.ts';
+import { taskDirectories } from '../../../modules/opencode/bridge/task-directories.ts';
 import { opencodeBinary } from '../bridge/bridge-process.ts';
 import { makeRepository } from '../stage/repository.ts';
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Evidence, Lease } from '../../../modules/contract.ts';
 import type { Ending } from '../../../modules/opencode/bridge/ending.ts';
-import type { HarnessEvent, HarnessMessage } from '../../../modules/opencode/bridge/harness-types.ts';
+import type { HarnessEvent, HarnessMessage } from '../../../modules/opencode/bridge/harness.ts';
 
 /** One attempt as the harness told it, and as the bridge reported it. Ids, times and places are replaced. */
 export interface Recording {

@@ -5,7 +5,7 @@ import { makeAsks } from '../../../modules/opencode/bridge/asks.ts';
 import { evidenceOf, failureOf, noProgress } from '../../../modules/opencode/bridge/attempt-evidence.ts';
 import { talk } from '../../../modules/opencode/bridge/converse.ts';
 import { makeEndSwitch } from '../../../modules/opencode/bridge/ending.ts';
-import { makeHarnessClient } from '../../../modules/opencode/bridge/harness-client.ts';
+import { makeHarnessClient } from '../../../modules/opencode/bridge/opencode-1/client.ts';
 import { makeSteering } from '../../../modules/opencode/bridge/steering.ts';
 import type { Recording } from './recording.ts';
 

@@ -1,8 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Ask } from '../../../../modules/contract.ts';
 import { makeAsks } from '../../../../modules/opencode/bridge/asks.ts';
-import type { HarnessClient } from '../../../../modules/opencode/bridge/harness-client.ts';
-import type { HarnessAsk } from '../../../../modules/opencode/bridge/harness-types.ts';
+import type { HarnessAsk, HarnessClient } from '../../../../modules/opencode/bridge/harness.ts';
 import { hashDetail } from '../../../../service/approvals/approval.ts';
 import { until } from '../../../support/bridge/bridge-process.ts';
 

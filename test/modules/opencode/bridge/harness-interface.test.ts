@@ -6,8 +6,7 @@ import { templates } from '../../../../stacks/templates.ts';
 import { synthesizeTemplate } from '../../../../scripts/template.ts';
 import type { Asks } from '../../../../modules/opencode/bridge/asks.ts';
 import { makeEventMapper } from '../../../../modules/opencode/bridge/events.ts';
-import type { HarnessClient } from '../../../../modules/opencode/bridge/harness-client.ts';
-import type { HarnessEvent, HarnessMessage } from '../../../../modules/opencode/bridge/harness-types.ts';
+import type { HarnessClient, HarnessEvent, HarnessMessage } from '../../../../modules/opencode/bridge/harness.ts';
 import { runTurn } from '../../../../modules/opencode/bridge/turn.ts';
 
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
@@ -26,7 +25,7 @@ function echoHarness(): HarnessClient {
   const tell = (event: HarnessEvent): void => waiting.forEach((wake) => wake(event));
   return {
     port: 0,
-    isHealthy: async () => true,
+    health: async () => ({ version: '1' }),
     createSession: async () => 'echo-1',
     hasSession: async (id) => id === 'echo-1',
     rootSessions: async () => ['echo-1'],
@@ -42,7 +41,7 @@ function echoHarness(): HarnessClient {
     asks: async () => [],
     reply: async () => false,
     rejectQuestion: async () => undefined,
-    loaded: async () => ({ config: {}, skills: [] }),
+    inventory: async () => ({ plugins: [], skills: [], mcp_servers: [], lsp_servers: [] }),
     async *events(signal) {
       yield { type: 'server.connected', properties: {} };
       while (!signal.aborted)
@@ -59,13 +58,13 @@ it('O-09 X-10 ships OpenCode as the only harness, behind an interface through wh
   const bridge = filesUnder('modules/opencode/bridge').filter((path) => path.endsWith('.ts'));
   const makers = bridge.filter((path) => /\): (Promise<)?HarnessClient>? \{/.test(read(path)));
   const starters = bridge.filter((path) => /\[\s*\w+(\.\w+)*, 'serve'/.test(read(path)));
-  expect(makers.map((path) => path.split('/').at(-1)).sort()).toEqual([
+  expect(makers.map((path) => path.split('/').slice(3).join('/')).sort()).toEqual([
     'converse.ts',
-    'harness-client.ts',
-    'harness.ts',
+    'opencode-1/client.ts',
+    'opencode-1/start.ts',
   ]);
-  expect(starters).toEqual(['modules/opencode/bridge/harness.ts']);
-  expect(read('modules/opencode/bridge/harness.ts').match(/makeHarnessClient\(/g)).toHaveLength(1);
+  expect(starters).toEqual(['modules/opencode/bridge/opencode-1/start.ts']);
+  expect(read(starters[0] ?? '').match(/makeHarnessClient\(/g)).toHaveLength(1);
 
   // Nothing that is installed, built or rendered brings a second one.
   const places = [

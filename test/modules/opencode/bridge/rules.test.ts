@@ -8,22 +8,18 @@ import { commitMessage, parseNumstat } from '../../../../modules/opencode/bridge
 import { makeEventMapper } from '../../../../modules/opencode/bridge/events.ts';
 import { forgetOldTasks } from '../../../../modules/opencode/bridge/forget-tasks.ts';
 import { neutralised } from '../../../../modules/opencode/bridge/git.ts';
-import type { HarnessClient } from '../../../../modules/opencode/bridge/harness-client.ts';
-import {
-  harnessConfig,
-  harnessPassword,
-  taskDirectories,
-  writeHarnessFiles,
-} from '../../../../modules/opencode/bridge/harness-config.ts';
-import type { HarnessMessage, HarnessPart } from '../../../../modules/opencode/bridge/harness-types.ts';
+import type { HarnessClient, HarnessMessage, HarnessPart } from '../../../../modules/opencode/bridge/harness.ts';
+import { harnessPassword } from '../../../../modules/opencode/bridge/harness-password.ts';
 import { makeLog } from '../../../../modules/opencode/bridge/log.ts';
 import { makeOutbox } from '../../../../modules/opencode/bridge/outbox.ts';
-import { permissionsOf } from '../../../../modules/opencode/bridge/permissions.ts';
+import { harnessConfig, writeHarnessFiles } from '../../../../modules/opencode/bridge/opencode-1/files.ts';
+import { permissionsOf } from '../../../../modules/opencode/bridge/opencode-1/permissions.ts';
 import { descendantsOf, parseStat } from '../../../../modules/opencode/bridge/process-tree.ts';
 import { refusedEvidence } from '../../../../modules/opencode/bridge/refused-evidence.ts';
 import { nextPrompt } from '../../../../modules/opencode/bridge/session.ts';
 import { SettingsError, takeSettings } from '../../../../modules/opencode/bridge/settings.ts';
 import { outboxKey } from '../../../../modules/opencode/bridge/stored-results.ts';
+import { taskDirectories } from '../../../../modules/opencode/bridge/task-directories.ts';
 import { lastOfTurn, readMessage, toolExitsOf } from '../../../../modules/opencode/bridge/turn.ts';
 import { findRepository, slugOf } from '../../../../modules/opencode/bridge/worktree.ts';
 import { aLease } from '../../../support/bridge/bridge-process.ts';

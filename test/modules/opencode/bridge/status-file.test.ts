@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { harnessPassword } from '../../../../modules/opencode/bridge/harness-config.ts';
+import { harnessPassword } from '../../../../modules/opencode/bridge/harness-password.ts';
 import type { Log } from '../../../../modules/opencode/bridge/log.ts';
 import { makeStatusFile, type Status } from '../../../../modules/opencode/bridge/status-file.ts';
 import { facts } from '../../../../modules/workspace/helper/facts.ts';

@@ -1,48 +1,15 @@
-import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AttemptRef, Lease } from '../../contract.ts';
-import { identityVariables, settingsAsVariables } from './git.ts';
+import type { Lease } from '../../../contract.ts';
+import { isPlainFile } from '../context-file.ts';
+import { identityVariables, settingsAsVariables } from '../git.ts';
+import type { Environment } from '../runner-protocol.ts';
+import type { TaskDirectories } from '../task-directories.ts';
+import type { WorkTree } from '../worktree.ts';
 import { permissionsOf } from './permissions.ts';
-import type { Environment } from './runner-protocol.ts';
-import type { WorkTree } from './worktree.ts';
+import { pinnedVersion } from './version.ts';
 
-/** Version of OpenCode's plugin package that a prepared config directory claims to hold. */
-const pluginVersion = '1.18.33';
 const provider = 'outrigger';
-
-/** Directories of one task; all attempts of the task share them, so that a later one finds the session. */
-export interface TaskDirectories {
-  readonly root: string;
-  readonly home: string;
-  readonly config: string;
-  readonly data: string;
-  readonly state: string;
-  readonly cache: string;
-  readonly temporary: string;
-}
-
-export const taskDirectories = (agentDir: string, taskId: string): TaskDirectories =>
-  directoriesBelow(join(agentDir, 'tasks', taskId));
-
-export function directoriesBelow(root: string): TaskDirectories {
-  return {
-    root,
-    home: join(root, 'home'),
-    config: join(root, 'config'),
-    data: join(root, 'data'),
-    state: join(root, 'state'),
-    cache: join(root, 'cache'),
-    temporary: join(root, 'tmp'),
-  };
-}
-
-/**
- * Password of an attempt's harness: SHA-256 of key, task and attempt, so that whoever holds the key in the
- * worker can compute it and no file has to hold it.
- */
-export const harnessPassword = (harnessKey: string, { task_id, attempt }: AttemptRef): string =>
-  createHash('sha256').update(`${harnessKey}:${task_id}:${attempt}`).digest('hex');
 
 /** Names that a tool must find empty. The harness itself needs them, and tools inherit its environment. */
 const blankForTools = ['OPENCODE_SERVER_PASSWORD', 'OPENCODE_SERVER_USERNAME', 'OPENCODE_PID', 'BUN_BE_BUN'];
@@ -103,7 +70,7 @@ export function writeHarnessFiles(plan: HarnessPlan): void {
   rmSync(config, { recursive: true, force: true });
   mkdirSync(join(config, 'node_modules'), { recursive: true, mode: 0o700 });
   mkdirSync(join(config, 'plugin'), { mode: 0o700 });
-  const dependencies = { '@opencode-ai/plugin': pluginVersion };
+  const dependencies = { '@opencode-ai/plugin': pinnedVersion };
   const write = (name: string, value: unknown): void => writeFileSync(join(config, name), `${JSON.stringify(value)}\n`);
   write('package.json', { dependencies });
   write('package-lock.json', { name: 'x', lockfileVersion: 3, packages: { '': { dependencies } } });
@@ -122,15 +89,6 @@ export interface EnvironmentPlan {
   /** Further settings for the git of tools. */
   readonly gitSettings: readonly (readonly [string, string])[];
 }
-
-/** `.outrigger/context.md` of the workspace: what every task there should know, where a person or an image wrote it. */
-export function contextFile(workspaceDir: string): string | null {
-  const file = join(workspaceDir, '.outrigger', 'context.md');
-  return isPlainFile(file) ? file : null;
-}
-
-/** The agent may have put a link or a FIFO there. */
-const isPlainFile = (file: string): boolean => lstatSync(file, { throwIfNoEntry: false })?.isFile() === true;
 
 /** Environment of the harness; its tools inherit it, less what the plugin blanks. */
 export function harnessEnvironment(plan: EnvironmentPlan): Environment {

@@ -1,4 +1,4 @@
-import type { Profile } from '../../contract.ts';
+import type { Profile } from '../../../contract.ts';
 
 export type PermissionAction = 'allow' | 'ask' | 'deny';
 export type PermissionMap = Readonly<Record<string, PermissionAction | Readonly<Record<string, PermissionAction>>>>;

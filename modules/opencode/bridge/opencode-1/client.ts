@@ -1,28 +1,6 @@
-import type { HarnessAsk, HarnessEvent, HarnessMessage } from './harness-types.ts';
-import { readServerSentEvents } from './server-sent-events.ts';
-
-/** One attempt's `opencode serve`, over HTTP on loopback. */
-export interface HarnessClient {
-  readonly port: number;
-  isHealthy(): Promise<boolean>;
-  createSession(title: string): Promise<string>;
-  hasSession(sessionId: string): Promise<boolean>;
-  /** Sessions without a parent, newest first. */
-  rootSessions(): Promise<readonly string[]>;
-  prompt(sessionId: string, prompt: { messageId: string; partId: string; text: string }): Promise<void>;
-  messages(sessionId: string): Promise<readonly HarnessMessage[]>;
-  /** Ids of the sessions that work or wait for a retry; idle ones are absent. */
-  busySessions(): Promise<readonly string[]>;
-  abort(sessionId: string): Promise<void>;
-  asks(): Promise<readonly HarnessAsk[]>;
-  /** False when the harness does not know the ask (any more). */
-  reply(askId: string, reply: 'once' | 'reject', message?: string): Promise<boolean>;
-  rejectQuestion(questionId: string): Promise<void>;
-  /** Its resolved configuration and its skills, in the harness's own form. */
-  loaded(): Promise<{ readonly config: unknown; readonly skills: unknown }>;
-  /** Yields events until the stream ends or goes silent; there is no replay, so look with GET after each start. */
-  events(signal: AbortSignal): AsyncGenerator<HarnessEvent>;
-}
+import type { HarnessAsk, HarnessClient, HarnessEvent, HarnessMessage } from '../harness.ts';
+import { partsOf } from './inventory.ts';
+import { readServerSentEvents } from '../server-sent-events.ts';
 
 export interface HarnessAddress {
   readonly port: number;
@@ -36,6 +14,7 @@ const probeMs = 5_000;
 /** A heartbeat comes every 10 s; three missed ones mean a dead stream. */
 const silenceMs = 30_000;
 
+/** One attempt's `opencode serve`, over HTTP on loopback. */
 export function makeHarnessClient({ port, password, directory }: HarnessAddress): HarnessClient {
   const headers = {
     authorization: `Basic ${Buffer.from(`opencode:${password}`).toString('base64')}`,
@@ -62,9 +41,10 @@ export function makeHarnessClient({ port, password, directory }: HarnessAddress)
 
   return {
     port,
-    async isHealthy() {
+    async health() {
       const answer = await json('GET', '/global/health', undefined, probeMs).catch(() => null);
-      return (answer as { healthy?: boolean } | null)?.healthy === true;
+      const { healthy, version } = (answer ?? {}) as { healthy?: boolean; version?: unknown };
+      return healthy === true ? { version: typeof version === 'string' ? version : 'unknown' } : null;
     },
     createSession: async (title) => ((await json('POST', '/session', { title })) as { id: string }).id,
     async hasSession(sessionId) {
@@ -89,7 +69,7 @@ export function makeHarnessClient({ port, password, directory }: HarnessAddress)
       return true;
     },
     rejectQuestion: async (id) => void (await call('POST', `/question/${encodeURIComponent(id)}/reject`, {})),
-    loaded: async () => ({ config: await json('GET', '/config'), skills: await json('GET', '/skill') }),
+    inventory: async (folders) => partsOf(await json('GET', '/config'), await json('GET', '/skill'), folders),
     async *events(signal) {
       const answer = await fetch(`http://127.0.0.1:${port}/event`, { headers, signal });
       if (!answer.ok || !answer.body) throw new Error(`The harness answered ${answer.status} to /event.`);
