@@ -1,0 +1,112 @@
+import { makePresence } from './agents/presence.ts';
+import { makeProviderKey } from './agents/provider-key.ts';
+import { makeRegistry } from './agents/registry.ts';
+import { makeAuditLog } from './audit/audit-log.ts';
+import { makeChainer } from './audit/chainer.ts';
+import { makeBroker } from './broker/broker.ts';
+import { auditCoderCall } from './coder/audit-call.ts';
+import { makeCaller, type CallerOptions } from './coder/caller.ts';
+import { makeCoder } from './coder/coder.ts';
+import { makeGateway } from './gateway/gateway.ts';
+import { loadPrices } from './gateway/prices.ts';
+import { makeAuthorize } from './identity/authorize.ts';
+import { makeIdentity } from './identity/identity.ts';
+import { uuidv7 } from './platform/clock.ts';
+import { createEngine } from './platform/engine.ts';
+import { makeListener } from './platform/listener.ts';
+import { makeSeal } from './platform/seal.ts';
+import type { OpenData } from './server-data.ts';
+import { makeAgentSecrets } from './secrets/agent-secrets.ts';
+import { makeTemplateSecrets } from './secrets/template-secrets.ts';
+import { makeCoderBuilds } from './workspaces/coder-builds.ts';
+import type { ServiceOptions } from './server-options.ts';
+
+/** What {@link makeBase} answers. */
+export type Base = ReturnType<typeof makeBase>;
+
+/** The parts that every piece of work stands on: engine, audit, secrets, Coder, identity, gateway and broker. */
+export function makeBase({ config, clock, log }: ServiceOptions, { database, keys, anchorPath }: OpenData) {
+  const listener = makeListener({ url: database.url, log });
+  const engine = createEngine({
+    database,
+    executorId: uuidv7(clock),
+    log,
+    singleProcess: !config.mayHaveReplicas,
+  });
+  const audit = makeAuditLog({ database, keys: keys.auditKeys, clock, log });
+  const chainer = makeChainer({
+    database,
+    keys: keys.auditKeys,
+    clock,
+    log,
+    anchorPath,
+  });
+  const seal = makeSeal(keys);
+  const secrets = makeTemplateSecrets({ database, seal, audit, clock });
+  const agentSecrets = makeAgentSecrets({ database, seal, audit, clock });
+  const coderOptions: CallerOptions = {
+    url: config.coder.url,
+    serviceToken: config.coder.serviceToken ?? '',
+    timeoutMs: config.coder.timeoutSeconds * 1_000,
+    clock,
+    log,
+    record: (call) => auditCoderCall(audit, database, call),
+  };
+  const coder = makeCoder(coderOptions);
+  const builds = makeCoderBuilds(makeCaller(coderOptions));
+  const identity = makeIdentity({ coder, clock });
+  const authorize = makeAuthorize(coder);
+  const registry = makeRegistry();
+  const presence = makePresence({ database, registry, clock, log, processId: uuidv7(clock) });
+  const defaultModel = config.model.default ?? 'openrouter/auto';
+  const allowedModels = config.model.allowed.length > 0 ? config.model.allowed : null;
+  const gateway = makeGateway({
+    database,
+    upstream: { url: config.model.upstreamUrl, apiKey: config.model.apiKey ?? null, timeoutMs: 300_000 },
+    providerKey: makeProviderKey({
+      database,
+      secrets: agentSecrets,
+      upstreamUrl: config.model.upstreamUrl,
+      clock,
+    }),
+    defaultModel,
+    allowedModels,
+    prices: loadPrices(config.model.pricesFile),
+    clock,
+    log,
+  });
+  const broker = makeBroker({
+    database,
+    audit,
+    secrets: agentSecrets,
+    coder,
+    authenticate: gateway.authenticate,
+    clock,
+    allowLoopback: config.allowInsecureHttp,
+  });
+  return {
+    config,
+    clock,
+    log,
+    database,
+    keys,
+    listener,
+    engine,
+    audit,
+    chainer,
+    seal,
+    secrets,
+    agentSecrets,
+    coderOptions,
+    coder,
+    builds,
+    identity,
+    authorize,
+    registry,
+    presence,
+    defaultModel,
+    allowedModels,
+    gateway,
+    broker,
+  };
+}

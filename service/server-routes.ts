@@ -1,0 +1,116 @@
+import { agentEntryRoutes } from './agents/agent-entry-routes.ts';
+import { agentTemplateRoutes } from './agents/agent-template.ts';
+import { workLimitRoutes } from './agents/work-limit-routes.ts';
+import { approvalsRoutes } from './approvals/approvals-routes.ts';
+import { auditRoutes } from './audit/audit-routes.ts';
+import { harnessPartsRoutes } from './bridge/harness-parts-routes.ts';
+import { registerRoute } from './bridge/register.ts';
+import { callerOf } from './identity/identity.ts';
+import { behind, requestId, type Route } from './platform/http.ts';
+import { healthRoutes } from './platform/health-routes.ts';
+import { agentSecretRoutes } from './secrets/agent-secret-routes.ts';
+import { templateSecretRoutes } from './secrets/template-secret-routes.ts';
+import { deadLetterRoutes } from './tasks/dead-letter-routes.ts';
+import { executeRoutes } from './tasks/execute-routes.ts';
+import { retryRoutes } from './tasks/retry-routes.ts';
+import { namedTaskRoutes } from './tasks/named-task-routes.ts';
+import { taskMessagesRoutes } from './tasks/task-messages-routes.ts';
+import { tasksRoutes } from './tasks/tasks-routes.ts';
+import { composeRoutes } from './workflows/compose/compose-routes.ts';
+import { makeStartDraft } from './workflows/compose/start-draft.ts';
+import { definitionsRoutes } from './workflows/definitions/definitions-routes.ts';
+import { schemasRoutes } from './workflows/schemas-routes.ts';
+import { workflowsRoutes } from './workflows/workflows-routes.ts';
+import { compatibleWorkspaceRoutes } from './workspaces/compatible-routes.ts';
+import { workspacesRoutes } from './workspaces/workspaces-routes.ts';
+import type { Base } from './server-base.ts';
+import type { Work } from './server-work.ts';
+
+/** Everything the service answers, in the order in which it is tried; `isReady` is what `/readyz` says. */
+export function makeRoutes(base: Base, work: Work, isReady: () => boolean): readonly Route[] {
+  const {
+    config,
+    clock,
+    log,
+    database,
+    engine,
+    audit,
+    secrets,
+    agentSecrets,
+    coder,
+    builds,
+    authorize,
+    registry,
+    gateway,
+    broker,
+  } = base;
+  const {
+    approvals,
+    settleParts,
+    stream,
+    watch,
+    stop,
+    runParts,
+    callBridge,
+    progress,
+    organizationAdmin,
+    acceptParts,
+    planning,
+    schedules,
+  } = work;
+  return [
+    ...healthRoutes({ database, isReady }),
+    registerRoute({ database, audit, coder, verifyProof: secrets.verifyProof, clock, log }),
+    ...tasksRoutes({
+      ...settleParts,
+      ...acceptParts,
+      engine,
+      stream,
+      watch,
+    }),
+    ...harnessPartsRoutes({ database, coder, authorize, callBridge, clock }),
+    ...taskMessagesRoutes(acceptParts),
+    ...namedTaskRoutes(acceptParts),
+    ...executeRoutes(acceptParts),
+    ...deadLetterRoutes(acceptParts),
+    ...behind('compose', composeRoutes({ ...planning, gateway, approvals, answerMs: 60_000 })),
+    ...retryRoutes(acceptParts),
+    ...schemasRoutes(),
+    ...workflowsRoutes({ ...acceptParts, ...runParts, progress, engine, planning }),
+    ...schedules.routes,
+    ...behind('definitions', definitionsRoutes({ ...organizationAdmin, ...acceptParts, engine })),
+    ...approvalsRoutes({ database, approvals, authorize, onDecision: makeStartDraft({ ...acceptParts, engine }) }),
+    ...workspacesRoutes({
+      database,
+      audit,
+      clock,
+      authorize,
+      coderUrl: config.coder.url,
+      recreation: {
+        coder,
+        builds,
+        stopTask: stop,
+      },
+    }),
+    ...compatibleWorkspaceRoutes({ coder, authorize }),
+    ...auditRoutes({ database }),
+    ...templateSecretRoutes({
+      database,
+      secrets,
+      audit,
+      mayAdministerTemplates: (_request, response, organizationId) =>
+        authorize.templates(callerOf(response), organizationId, requestId(response)),
+    }),
+    ...agentSecretRoutes({ ...organizationAdmin, secrets: agentSecrets }),
+    ...agentEntryRoutes({
+      ...organizationAdmin,
+      secrets: agentSecrets,
+      upstreamUrl: config.model.upstreamUrl,
+      clock,
+    }),
+    ...agentTemplateRoutes({ ...organizationAdmin, clock }),
+    ...workLimitRoutes({ ...organizationAdmin, registry }),
+    ...gateway.routes,
+    ...broker.routes,
+  ];
+}
