@@ -309,6 +309,8 @@ export interface Evidence {
   readonly branch: string | null;
   readonly commit: string | null;
   readonly verify: { readonly exit: number | null; readonly timed_out: boolean; readonly output: string } | null;
+  /** How the command of the lease ended; missing where it had none. `exit` is null when a signal ended it. */
+  readonly command?: { readonly exit: number | null; readonly timed_out: boolean };
   /** True when somebody refused to let the verify command run. */
   readonly verify_rejected: boolean;
   /** Set when the bridge itself could not do its part. `retryable` is its advice. */
@@ -532,6 +534,18 @@ export interface TaskMessage {
   readonly text: string;
 }
 
+/** Programs that a bridge runs for an agent that asks no model. */
+export const leasePrograms = ['nix'] as const;
+
+/** A program that an attempt runs instead of a conversation: without a shell, on a checkout of its own. */
+export interface LeaseCommand {
+  readonly program: (typeof leasePrograms)[number];
+  readonly arguments: readonly string[];
+}
+
+/** A bridge that registers with it runs `command` of a lease; any other would hand the prompt to its model. */
+export const commandCapability = 'command';
+
 /** What a bridge needs to run one attempt. */
 export interface Lease extends AttemptRef {
   readonly title: string;
@@ -544,6 +558,8 @@ export interface Lease extends AttemptRef {
   readonly profile: Profile;
   readonly model: string;
   readonly verify: Verify | null;
+  /** Only for bridges with `commandCapability`. Default: none, so that the model gets the prompt. */
+  readonly command?: LeaseCommand;
   readonly timeout_ms: number;
   /** Messages that no attempt has passed on for sure, oldest first; said to the session unless it has them. Default: none. */
   readonly messages?: readonly TaskMessage[];

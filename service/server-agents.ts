@@ -50,6 +50,7 @@ export function makeAgents(parts: AgentsParts): readonly Agent[] {
       clock: parts.clock,
       lookEveryMs,
     }),
+    makeBridgeAgent(throughBridge, registry.agent('nix')),
   ];
 }
 

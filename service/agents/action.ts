@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { LeaseCommand } from '../../modules/contract.ts';
 
 /** One thing an agent can be asked to do. */
 export interface Action {
@@ -11,6 +12,8 @@ export interface Action {
   readonly params?: z.ZodType;
   /** It changes something outside the workspace, for which nobody is asked: profile `trusted` only. */
   readonly changes?: true;
+  /** What the bridge runs for it, with its params, where no model is asked. */
+  readonly command?: (params: unknown) => LeaseCommand;
 }
 
 /** Fills `{{key}}` from `values`; what is not given becomes an empty string. */

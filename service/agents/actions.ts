@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Action } from './action.ts';
 import { dockerActions } from './docker/docker-agent.ts';
 import { kubernetesActions } from './kubernetes/kubernetes-agent.ts';
+import { nixActions } from './nix/nix-actions.ts';
 
 const style = 'Keep to the style of this repository, change nothing else, and add a test.';
 
@@ -60,6 +61,7 @@ export const catalogue: Readonly<Record<string, readonly Action[]>> = {
   agentzero: agentZeroActions,
   kubernetes: kubernetesActions,
   docker: dockerActions,
+  nix: nixActions,
 };
 
 /** What an organization must have given before an agent can work for it: the name of the credential in its entry. */
@@ -70,3 +72,10 @@ export const credentialNeeded: Readonly<Record<string, string>> = {
 
 /** Agents that work in the service itself and need no bridge. */
 export const serviceAgents: readonly string[] = ['agentzero', 'kubernetes', 'docker'];
+
+/** Agents that do what their params say: they call no model, take no prompt and hold no conversation. */
+export const promptlessAgents: readonly string[] = [...serviceAgents, 'nix'];
+
+/** An action of the catalogue; undefined for one that an older version knew. */
+export const actionOf = (agent: string, name: string): Action | undefined =>
+  Object.hasOwn(catalogue, agent) ? catalogue[agent]?.find((one) => one.name === name) : undefined;

@@ -42,6 +42,7 @@ const evidence = z.object({
     .regex(/^[0-9a-f]{40,64}$/)
     .nullable(),
   verify: z.object({ exit: z.number().int().nullable(), timed_out: z.boolean(), output: text(32_768) }).nullable(),
+  command: z.object({ exit: z.number().int().nullable(), timed_out: z.boolean() }).optional(),
   verify_rejected: z.boolean(),
   failure: z.object({ reason: z.enum(reasons), message: text(4_000), retryable: z.boolean() }).nullable(),
   stop: stopReceipt.nullable(),

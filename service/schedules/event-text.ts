@@ -1,5 +1,5 @@
 import { limits } from '../../modules/contract.ts';
-import { serviceAgents } from '../agents/actions.ts';
+import { promptlessAgents } from '../agents/actions.ts';
 import type { Registry } from '../agents/registry.ts';
 import { ServiceError } from '../platform/errors.ts';
 import { storableText } from '../platform/storable.ts';
@@ -69,7 +69,7 @@ export function withEvent(registry: Pick<Registry, 'action'>, launch: Launch, te
 }
 
 function told(registry: Pick<Registry, 'action'>, work: Work, text: string): Work {
-  if (serviceAgents.includes(work.agent) || registry.action(work.agent, work.action).params) return work;
+  if (promptlessAgents.includes(work.agent) || registry.action(work.agent, work.action).params) return work;
   const prompt = `${work.prompt}\n\n${text}`;
   if (Buffer.byteLength(prompt) > limits.promptBytes) throw tooLong();
   return { ...work, prompt };

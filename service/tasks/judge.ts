@@ -60,6 +60,7 @@ const rules: readonly (readonly [name: string, rule: Rule])[] = [
         ? null
         : failed('AgentError', 'The harness was interrupted before its turn ended.', true),
   ],
+  ['the command of the agent failed', ({ evidence: { command } }) => (command ? judgeCommand(command) : null)],
   [
     'the verify command was refused',
     ({ evidence }) =>
@@ -97,7 +98,7 @@ const rules: readonly (readonly [name: string, rule: Rule])[] = [
   [
     'nothing changed',
     ({ evidence }) =>
-      evidence.diff.files === 0 && !hasTouched(evidence)
+      evidence.diff.files === 0 && !hasTouched(evidence) && evidence.command === undefined
         ? { outcome: 'no_change', reason: null, message: null, retryable: false }
         : null,
   ],
@@ -127,6 +128,12 @@ function judgeStop(evidence: Evidence, stopReason: Reason): Verdict {
   return stopReason === 'Timeout'
     ? { outcome: 'timed_out', reason: 'Timeout', message: 'The task ran out of time.', retryable: false }
     : { outcome: 'stopped', reason: stopReason, message: null, retryable: false };
+}
+
+function judgeCommand({ exit, timed_out: isLate }: NonNullable<Evidence['command']>): Verdict | null {
+  if (isLate) return failed('Timeout', 'The command ran out of time.');
+  if (exit === 0) return null;
+  return failed('AgentError', exit === null ? 'A signal ended the command.' : `The command exited with ${exit}.`);
 }
 
 function judgeError(evidence: Evidence): Verdict | null {

@@ -1,4 +1,5 @@
 import type { Lease, TaskMessage } from '../../modules/contract.ts';
+import { actionOf } from '../agents/actions.ts';
 import type { TaskRecord } from './task.ts';
 
 /** What a bridge is told of a task. Message and part ids follow from the task, so that resending is harmless. */
@@ -14,6 +15,7 @@ export const leaseFor = (task: TaskRecord, taskToken: string, messages: readonly
   profile: task.profile,
   model: task.model,
   verify: task.verify,
+  ...commandOf(task),
   timeout_ms: task.timeoutMs,
   task_token: taskToken,
   branch: task.branch,
@@ -21,3 +23,13 @@ export const leaseFor = (task: TaskRecord, taskToken: string, messages: readonly
   identity: task.commitIdentity,
   environment: { TASK_ID: task.id, TASK_NAME: task.title, TASK_NAMESPACE: task.organizationName },
 });
+
+/** The command that a task stands for; none where a model is asked. */
+export function commandOf({
+  agent,
+  action,
+  payload,
+}: Pick<TaskRecord, 'agent' | 'action' | 'payload'>): Pick<Lease, 'command'> {
+  const command = actionOf(agent, action)?.command;
+  return command ? { command: command((payload as { params?: unknown } | null)?.params) } : {};
+}

@@ -11,6 +11,7 @@ import type { Transaction } from '../platform/database.ts';
 import { storableText } from '../platform/storable.ts';
 import { isUuid, type Clock } from '../platform/clock.ts';
 import type { ServiceError } from '../platform/errors.ts';
+import { unableBridge } from './able-bridge.ts';
 import { takeAsk } from './asks.ts';
 import { beginRunning, fencedOff, lockHeld, look, mustBeCurrent, type LeaseParts } from './held-attempt.ts';
 import { leaseFor } from './lease-for.ts';
@@ -69,7 +70,7 @@ async function claim(
         await endAttempt(tx, task, bridgeGone);
         ended.push(ref);
       } else if (limits && !held && request.slots > 0 && task.state !== 'stopping') {
-        const refusal = refusalOf(limits, task);
+        const refusal = refusalOf(limits, task) ?? (await unableBridge(tx, task));
         if (!refusal) return grant(tx, parts, bridge, task, limits);
         await refuseLease(tx, parts, task, refusal);
         ended.push(ref);

@@ -8,6 +8,7 @@ export interface OutcomeFact {
     | 'last_message'
     | 'tools'
     | 'asks'
+    | 'command'
     | 'verify'
     | 'verify_refused'
     | 'diff'
@@ -40,6 +41,18 @@ const readers: readonly ((evidence: Evidence) => Claim | null)[] = [
       ? null
       : ['tools', null, `${count(tools.length, 'tool call')}, ${unwell} without success.`];
   },
+  ({ command }) =>
+    command
+      ? [
+          'command',
+          !command.timed_out && command.exit === 0,
+          command.timed_out
+            ? 'The command ran out of time.'
+            : command.exit === null
+              ? 'A signal ended the command.'
+              : `The command exited with ${command.exit}.`,
+        ]
+      : null,
   ({ verify_rejected: isRejected }) =>
     isRejected ? ['verify_refused', false, 'The verify command was not allowed to run.'] : null,
   ({ verify }) =>

@@ -1,5 +1,5 @@
 import { limits } from '../../modules/contract.ts';
-import { serviceAgents } from '../agents/actions.ts';
+import { promptlessAgents } from '../agents/actions.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { sendToBridge } from '../bridge/bridge-store.ts';
 import { uuidv7, type Clock } from '../platform/clock.ts';
@@ -62,7 +62,7 @@ function mustListen(task: TaskRecord): void {
       'task_finished',
       `This task is ${task.outcome ?? 'being stopped'} and hears nothing more. Submit a new one, or retry this one.`,
     );
-  if (serviceAgents.includes(task.agent))
+  if (promptlessAgents.includes(task.agent))
     throw new ServiceError(
       'unprocessable',
       'agent_without_conversation',

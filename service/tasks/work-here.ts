@@ -12,12 +12,34 @@ import { ServiceError } from '../platform/errors.ts';
 export function checkWorkHere(
   agent: string,
   action: Action,
-  { profile, verify }: { readonly profile?: Profile | undefined; readonly verify?: unknown },
+  given: { readonly profile?: Profile | undefined; readonly verify?: unknown },
 ): void {
+  if (action.command) return checkCommand(agent, action, given);
   if (!serviceAgents.includes(agent)) return;
+  const { profile, verify } = given;
   if (verify !== undefined) throw nothingToVerify(agent);
   const why = profile === undefined ? null : profileRefusal(action, profile);
   if (why !== null) throw new ServiceError('unprocessable', 'profile_not_enough', why);
+}
+
+/** A command is its own check, and where nothing may run it may not either. */
+function checkCommand(
+  agent: string,
+  { name }: Action,
+  { profile, verify }: { readonly profile?: Profile | undefined; readonly verify?: unknown },
+): void {
+  if (verify !== undefined)
+    throw new ServiceError(
+      'unprocessable',
+      'verify_not_here',
+      `Agent '${agent}' runs a command and ends with it, so there is nothing else to verify. Leave verify out.`,
+    );
+  if (profile === 'read-only')
+    throw new ServiceError(
+      'unprocessable',
+      'profile_not_enough',
+      `Action '${name}' runs a command of the repository, and profile 'read-only' runs none. Submit it with 'ask' or 'trusted'.`,
+    );
 }
 
 /** Why an action must not run with this profile; null where it may. */

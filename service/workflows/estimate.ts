@@ -1,4 +1,4 @@
-import { serviceAgents } from '../agents/actions.ts';
+import { promptlessAgents } from '../agents/actions.ts';
 import type { Database } from '../platform/database.ts';
 import { ServiceError } from '../platform/errors.ts';
 import { historyOf, type KindHistory, type Range } from '../tasks/task-history.ts';
@@ -36,7 +36,7 @@ export async function estimateSteps(
 
 /** Runs steps of its own, whose use is theirs and not its task's. */
 const nesting = 'agentzero';
-const callsModel = ({ work }: Step): boolean => !serviceAgents.includes(work.agent);
+const callsModel = ({ work }: Step): boolean => !promptlessAgents.includes(work.agent);
 const kindOf = ({ agent, action, model }: Step['work']) => ({ agent, action, model });
 const nameOf = ({ agent, action, model }: Pick<KindHistory, 'agent' | 'action' | 'model'>): string =>
   JSON.stringify([agent, action, model]);

@@ -67,9 +67,9 @@ const configMap = (name: string, kind = 'ConfigMap') =>
   stringify({ apiVersion: 'v1', kind, metadata: { name }, data: { by: 'outrigger' } });
 
 describe('S-70 S-01 every registered agent keeps one contract', () => {
-  const tried = ['opencode', 'agentzero', 'kubernetes', 'docker'];
+  const tried = ['opencode', 'agentzero', 'kubernetes', 'docker', 'nix'];
 
-  it('S-70 S-46 S-39 S-04 is tried here: none is registered that is not, agentzero among them', () => {
+  it('S-07 S-70 S-46 S-39 S-04 is tried here: none is registered that is not, agentzero among them', () => {
     const registered = outrigger.service.agents.map((agent) => agent.name());
 
     expect(registered).toEqual(makeRegistry().agents.map((agent) => agent.name()));
@@ -200,6 +200,76 @@ describe('S-70 S-01 every registered agent keeps one contract', () => {
       endless: () => Promise.resolve(task(3, ['sleep'])),
       effects: () => Promise.resolve(docker.made),
       secrets: () => docker.key.split('\n').filter((line) => line.length > 20 && !line.startsWith('-')),
+    });
+  });
+
+  describe('S-07 S-01 nix', () => {
+    const check = { type: 'nix', payload: { action: 'nix_flake_check' } };
+    const ended = (exit: number) =>
+      goodEvidence({
+        last_message: { finish: 'stop', error: null, text: 'checked' },
+        command: { exit, timed_out: false },
+        diff: { files: 0, additions: 0, deletions: 0 },
+        commit: null,
+      });
+    itKeepsTheContract('nix', {
+      agent: agentNamed('nix'),
+      async good() {
+        const task = await submitted(check);
+        report(ended(0));
+        return { task, output: /^checked$/ };
+      },
+      async bad() {
+        const task = await submitted(check);
+        report(ended(1));
+        return { task, reason: 'AgentError' };
+      },
+      endless: () => submitted(check),
+      effects: () => count('attempt'),
+      secrets: () => [bridge.token],
+    });
+
+    it('is leased as the arguments of a program, never as a prompt for a shell', async () => {
+      await submitted({
+        type: 'nix',
+        payload: { action: 'nix_run', params: { attribute: 'tool', arguments: ['; id'] } },
+      });
+      const lease = await takeLease(bridge);
+
+      expect(lease.command).toEqual({
+        program: 'nix',
+        arguments: ['run', '--no-write-lock-file', '--print-build-logs', '.#tool', '--', '; id'],
+      });
+      await bridge.request('result', { ...lease, evidence: ended(0) });
+    });
+
+    it.each([
+      ['another flake', { action: 'nix_build', params: { attribute: 'nixpkgs#hello' } }, 'params.attribute'],
+      ['an option', { action: 'nix_build', params: { attribute: '--impure' } }, 'params.attribute'],
+      ['an unknown parameter', { action: 'nix_flake_check', params: { argv: ['sh'] } }, 'params'],
+      ['no program', { action: 'nix_develop_run', params: { argv: [] } }, 'params.argv'],
+      ['an action that is not on the list', { action: 'nix_shell' }, null],
+    ])('takes no %s', async (_title, payload, path) => {
+      const { status, body } = await outrigger.call(outrigger.people.ada, 'POST', '/api/v2/agents/execute', {
+        type: 'nix',
+        payload,
+      });
+
+      expect(status).toBe(422);
+      if (path !== null)
+        expect(body.errors).toEqual([expect.objectContaining({ path: expect.stringContaining(path) })]);
+    });
+
+    it.each([
+      ['read-only', { profile: 'read-only' }, 'profile_not_enough'],
+      ['a verify command', { verify: { argv: ['true'] } }, 'verify_not_here'],
+    ])('takes no task with %s', async (_title, more, code) => {
+      const { status, body } = await outrigger.call(outrigger.people.ada, 'POST', '/api/v2/agents/execute', {
+        ...check,
+        ...more,
+      });
+
+      expect([status, body.code]).toEqual([422, code]);
     });
   });
 });

@@ -1,3 +1,4 @@
+import { commandCapability } from '../../modules/contract.ts';
 import { deriveProof } from '../../service/secrets/registration-proof.ts';
 import { finished } from '../support/coder/simulated-coder.ts';
 import { startFakeBridge, type FakeBridge } from '../support/fake-bridge.ts';
@@ -28,7 +29,7 @@ export async function startTrustedService(
     async bridge() {
       const { body } = await outrigger.call(people.admin, 'POST', '/api/v2/agents/templates/docker/secrets', {});
       const proof = deriveProof((body as { secret: string }).secret, workspace.id, people.ada.id, agentId);
-      return startFakeBridge({ url, proof, workspaceId: workspace.id, agentId });
+      return startFakeBridge({ url, proof, workspaceId: workspace.id, agentId, capabilities: [commandCapability] });
     },
     async give(agent, env, value) {
       const name = `${agent}-test`;

@@ -43,6 +43,8 @@ export interface RegisterOptions {
   readonly workspaceId: string;
   readonly agentId: string;
   readonly protocolVersion?: number;
+  /** Default: none. */
+  readonly capabilities?: readonly string[];
 }
 
 export async function registerBridge(options: RegisterOptions): Promise<Response> {
@@ -54,7 +56,7 @@ export async function registerBridge(options: RegisterOptions): Promise<Response
       agent_id: options.agentId,
       version: '0.0.0-test',
       protocol_version: options.protocolVersion ?? 1,
-      capabilities: [],
+      capabilities: options.capabilities ?? [],
       endpoint: 'http://10.0.0.1:9999',
     }),
   });

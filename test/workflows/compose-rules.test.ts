@@ -51,7 +51,7 @@ describe('a proposal by rules', () => {
 
     expect(offer.map(({ agent }) => agent)).not.toContain('kubernetes');
     expect(trusted.map(({ task }) => task)).toContain('apply_manifest');
-    expect(offerOf({ ...bounds, agentsOff: ['opencode'], maxProfile: 'trusted' }, undefined)).toEqual(trusted);
+    expect(offerOf({ ...bounds, agentsOff: ['opencode', 'nix'], maxProfile: 'trusted' }, undefined)).toEqual(trusted);
     expect(() => offerOf(bounds, ['agentzero'])).toThrow(/None of agentzero has an action/);
   });
 });

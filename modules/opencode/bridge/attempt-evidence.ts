@@ -24,6 +24,8 @@ export interface Progress {
   workTree: WorkTree | null;
   work: WorkDone;
   verified: Verified;
+  /** How the command of the lease ended, where it had one. */
+  commanded: NonNullable<Evidence['command']> | null;
   /** True from the moment the turn is over: the harness is meant to be gone. */
   harnessEnded: boolean;
 }
@@ -39,6 +41,7 @@ export const noProgress = (): Progress => ({
   workTree: null,
   work: nothingDone,
   verified: { verify: null, isRejected: false },
+  commanded: null,
   harnessEnded: false,
 });
 
@@ -85,6 +88,7 @@ export function evidenceOf(progress: Progress, end: EndOfAttempt): Evidence {
     commit: progress.work.commit,
     verify: progress.verified.verify,
     verify_rejected: progress.verified.isRejected,
+    ...(progress.commanded === null ? {} : { command: progress.commanded }),
     failure,
     stop: wasEnded || receipt.processes_left > 0 ? receipt : null,
   };

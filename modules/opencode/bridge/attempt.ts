@@ -22,6 +22,7 @@ import type { Git } from './git.ts';
 import type { HarnessClient } from './harness.ts';
 import { handOver } from './hand-over.ts';
 import { nixEnvironment } from './harness-nix.ts';
+import { runLeasedCommand } from './leased-command.ts';
 import { textOf } from './log.ts';
 import { makeFreshGit } from './own-git.ts';
 import { originOf } from './push-work.ts';
@@ -138,6 +139,9 @@ async function work(story: Story, msLeft: () => number): Promise<void> {
   progress.workTree = workTree;
   const origin = await originOf(git, workTree);
   parts.status.tell({ worktree: basename(workTree.path) });
+
+  if (lease.command)
+    return runLeasedCommand({ ...story, command: lease.command, runner, git, workTree, path, directories, msLeft });
 
   const nix = await nixEnvironment({
     nixDir: settings.nixDir,

@@ -1,4 +1,4 @@
-import { protocolVersion, type RegisterRequest, type RegisterResponse } from '../../contract.ts';
+import { commandCapability, protocolVersion, type RegisterRequest, type RegisterResponse } from '../../contract.ts';
 import { textOf, type Log } from './log.ts';
 import type { BridgeSettings } from './settings.ts';
 
@@ -38,6 +38,7 @@ export const capabilities = [
   'checkpoint',
   'files',
   'plugins',
+  commandCapability,
 ] as const;
 
 export function makeRegistrar(parts: RegistrarParts): Registrar {

@@ -1,4 +1,4 @@
-import { serviceAgents } from '../../agents/actions.ts';
+import { promptlessAgents } from '../../agents/actions.ts';
 import { ServiceError } from '../../platform/errors.ts';
 import type { WorkBounds } from '../../tasks/work-bounds.ts';
 
@@ -28,7 +28,7 @@ export function offerOf(bounds: WorkBounds, agents: readonly string[] | undefine
       .filter(({ params }) => params === undefined || params.safeParse({}).success)
       .map(({ name, summary, changes }) => ({
         ...{ agent: agent.name(), task: name, summary },
-        takesPrompt: !serviceAgents.includes(agent.name()),
+        takesPrompt: !promptlessAgents.includes(agent.name()),
         changes: changes === true,
       })),
   );
