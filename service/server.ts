@@ -1,5 +1,6 @@
 import { limits, type Agent } from '../modules/contract.ts';
 import type { Route } from './platform/http.ts';
+import { withApiDocument } from './platform/openapi-routes.ts';
 import { startTracing } from './platform/tracing.ts';
 import { makeWebServer } from './platform/web-server.ts';
 import { makeBase } from './server-base.ts';
@@ -57,7 +58,7 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
     clock,
     log,
     bodyLimitBytes: limits.jsonBodyBytes,
-    routes: makeRoutes(base, work, () => ready),
+    routes: withApiDocument(makeRoutes(base, work, () => ready)),
   });
   hub.attach(web.server);
 

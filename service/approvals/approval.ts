@@ -1,4 +1,5 @@
-import type { Ask, AttemptRef, Decision } from '../../modules/contract.ts';
+import { z } from 'zod';
+import { decisions, type Ask, type AttemptRef, type Decision } from '../../modules/contract.ts';
 import { canonicalHash } from '../platform/canonical.ts';
 import { ServiceError } from '../platform/errors.ts';
 
@@ -49,6 +50,28 @@ export const tooLate = (): ServiceError =>
     'approval_expired',
     'This approval waited past its deadline and counts as rejected. Nothing was changed.',
   );
+
+/** A question as callers see it. */
+export const approvalAnswer = z
+  .strictObject({
+    id: z.string(),
+    task_id: z.string().nullable(),
+    workflow_id: z.string().nullable(),
+    attempt: z.number().int(),
+    kind: z.enum(['permission', 'question', 'verify', 'workflow', 'step']),
+    title: z.string(),
+    detail: z.record(z.string(), z.unknown()),
+    detail_hash: z.string(),
+    workspace_id: z.string(),
+    state: z.enum(['pending', 'decided', 'expired', 'withdrawn']),
+    decision: z.enum(decisions).nullable(),
+    decided_by: z.string().nullable(),
+    message: z.string().nullable(),
+    asked_at: z.iso.datetime(),
+    expires_at: z.iso.datetime(),
+    settled_at: z.iso.datetime().nullable(),
+  })
+  .meta({ id: 'Approval' });
 
 export const present = (approval: Approval) => ({
   id: approval.id,

@@ -5,8 +5,8 @@ import { callerOf, type Caller } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { notFound } from '../platform/errors.ts';
-import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
-import { present, type Approval } from './approval.ts';
+import { listAnswer, listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { approvalAnswer, present, type Approval } from './approval.ts';
 import { listApprovals, readApproval } from './approval-store.ts';
 import type { ApprovalHook, Approvals } from './approvals.ts';
 
@@ -37,6 +37,7 @@ export function approvalsRoutes(parts: ApprovalRouteParts): Route[] {
       path: '/api/v2/agents/approvals',
       guard: 'user',
       summary: 'Lists the questions that wait for you, newest first: of running tasks, and whether a draft may start.',
+      shape: { query, answers: { 200: listAnswer(approvalAnswer) } },
       handler: async (request, response) => {
         const { limit, cursor, state, task_id: taskId } = parse(query, request.query, 'The query');
         const items = await listApprovals(database, {
@@ -60,6 +61,7 @@ export function approvalsRoutes(parts: ApprovalRouteParts): Route[] {
       path: '/api/v2/agents/approvals/:approvalId/decision',
       guard: 'user',
       summary: 'Decides a question: once or reject.',
+      shape: { body: decisionBody, answers: { 200: approvalAnswer } },
       handler: async (request, response) => {
         const caller = callerOf(response);
         const id = pathParameter(request, 'approvalId');

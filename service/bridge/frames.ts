@@ -13,7 +13,7 @@ const stopReceipt = z.object({
   tokens_after_stop: count,
 });
 
-const evidence = z.object({
+export const evidence = z.object({
   session_id: text(200).nullable(),
   last_message: z
     .object({

@@ -14,6 +14,15 @@ export interface Deprecated {
   readonly instead: string;
 }
 
+/** What a route takes and gives: from it come the API document and the client. */
+export interface RouteShape {
+  readonly query?: z.ZodObject;
+  /** The body; a word is the media type of one that is no JSON. */
+  readonly body?: z.ZodType | string;
+  /** Answers by status; a word is the media type of one that is no JSON, null is an answer without a body. */
+  readonly answers: Readonly<Record<number, z.ZodType | string | null>>;
+}
+
 /** One route, declared as data: `server.ts` puts the guard before the handler. */
 export interface Route {
   readonly method: 'get' | 'post' | 'put' | 'delete';
@@ -21,6 +30,7 @@ export interface Route {
   readonly guard: Guard;
   /** One line for the API document. */
   readonly summary: string;
+  readonly shape?: RouteShape;
   /** It is going: what takes its place is said with each answer. */
   readonly deprecated?: Deprecated;
   /** What must be on for one of the caller's organizations. */
@@ -143,6 +153,13 @@ export const listQuery = z.object({
     .refine(isUuid, 'must be the next_cursor of the answer before; leave it out to begin at the newest')
     .optional(),
 });
+
+/** The answer of a list. */
+export const listAnswer = <Item extends z.ZodType>(item: Item) =>
+  z.strictObject({
+    items: z.array(item),
+    next_cursor: z.string().nullable().meta({ description: 'The `cursor` of the next page; null after the last.' }),
+  });
 
 /** What a list says as `next_cursor`: the last id of a full page, else null. */
 export const nextCursor = (ids: readonly string[], limit: number): string | null =>

@@ -9,7 +9,8 @@ import type { TaskWatch } from './task-watch.ts';
 /** Proxies such as nginx give up after 60 s; our answer has to come before. */
 const longestWaitSeconds = 55;
 
-const waitQuery = z.object({ wait: z.coerce.number().int().min(0).max(longestWaitSeconds).default(0) });
+/** Query of whatever answers one task. */
+export const waitQuery = z.object({ wait: z.coerce.number().int().min(0).max(longestWaitSeconds).default(0) });
 
 /**
  * Answers a task with its ETag.

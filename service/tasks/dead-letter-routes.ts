@@ -2,11 +2,12 @@ import type { Request, Response } from 'express';
 import { callerOf } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
-import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { listAnswer, listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import type { AcceptParts } from './accept-task.ts';
 import { listDeadLetters, markRequeued, readDeadLetter, type DeadLetter } from './dead-letter-store.ts';
 import { prepareAgain } from './submit-again.ts';
 import { readTask } from './task-store.ts';
+import { accepted, deadLetterAnswer } from './task-shape.ts';
 
 const base = '/api/v2/agents/dead-letters';
 
@@ -18,6 +19,7 @@ export function deadLetterRoutes(parts: AcceptParts): Route[] {
       path: base,
       guard: 'user',
       summary: 'Lists your tasks that used up their attempts, newest first.',
+      shape: { query: listQuery, answers: { 200: listAnswer(deadLetterAnswer) } },
       handler: async (request, response) => {
         const { limit, cursor } = parse(listQuery, request.query, 'The query');
         const items = await listDeadLetters(parts.database, { ownerId: callerOf(response).actor.id, limit, cursor });
@@ -35,6 +37,7 @@ export function deadLetterRoutes(parts: AcceptParts): Route[] {
       path: `${base}/:letterId/requeue`,
       guard: 'user',
       summary: 'Submits the work of a dead letter again, as a new task with all its attempts.',
+      shape: { answers: { 202: accepted } },
       handler: (request, response) => requeue(parts, request, response),
     },
   ];

@@ -9,9 +9,11 @@ import type { RegisteredAgent } from '../agents/agent.ts';
 import { callerOf } from '../identity/identity.ts';
 import type { Database } from '../platform/database.ts';
 import { notFound } from '../platform/errors.ts';
-import { parse, pathParameter, type Route } from '../platform/http.ts';
+import { parse, pathParameter, type Route, listAnswer } from '../platform/http.ts';
 import { acceptTask, readAnyTask, type AcceptParts } from './accept-task.ts';
 import { activeStates } from './task.ts';
+import { accepted, agentStatus, registryItem } from './task-shape.ts';
+import { executeBody } from './submit-task.ts';
 
 const registryQuery = z.object({ action: z.string().min(1).max(100).optional() });
 
@@ -25,6 +27,7 @@ export function executeRoutes(parts: AcceptParts): Route[] {
       path: '/api/v2/agents/execute',
       guard: 'user',
       summary: 'Submits a task to whichever agent supports it.',
+      shape: { body: executeBody, answers: { 202: accepted } },
       handler: (request, response) =>
         acceptTask(parts, { route: 'POST execute', read: readAnyTask }, request, response),
     },
@@ -33,6 +36,7 @@ export function executeRoutes(parts: AcceptParts): Route[] {
       path: '/api/v2/agents/registry',
       guard: 'user',
       summary: 'Lists the agents you may use, with their actions, and what your organizations wrote about them.',
+      shape: { query: registryQuery, answers: { 200: listAnswer(registryItem) } },
       handler: async (request, response) => {
         const { action } = parse(registryQuery, request.query, 'The query');
         const able = action === undefined ? null : await agentsSeen(database, clock.now(), action);
@@ -48,6 +52,7 @@ export function executeRoutes(parts: AcceptParts): Route[] {
       path: '/api/v2/agents/agentzero/agents',
       guard: 'user',
       summary: 'Lists the agents that a step of your workflow may use: your organization gave what they need.',
+      shape: { answers: { 200: listAnswer(registryItem) } },
       handler: async (_request, response) => {
         const entries = await entriesFor(callerOf(response).actor.organizationIds);
         const items = await describe(agents.filter((agent) => hasCredential(agent.name(), entries)));
@@ -59,6 +64,7 @@ export function executeRoutes(parts: AcceptParts): Route[] {
       path: '/api/v2/agents/status/:agent',
       guard: 'user',
       summary: 'Says how an agent fares: health, what waits and runs in your organizations, your last failure.',
+      shape: { answers: { 200: agentStatus } },
       handler: (request, response) => status(request, response),
     },
   ];

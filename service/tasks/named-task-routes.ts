@@ -7,7 +7,7 @@ import { notFound } from '../platform/errors.ts';
 import { parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { checkTask, readAnyTask, submitterOf, type AcceptParts } from './accept-task.ts';
 import { mustHaveRoom } from './queue-room.ts';
-import { submitTask, type TaskBody } from './submit-task.ts';
+import { submitTask, type TaskBody, executeBody } from './submit-task.ts';
 import { narrow } from './work-bounds.ts';
 
 interface Row {
@@ -28,6 +28,12 @@ const nameShape = z.object({
     .max(63)
     .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/, 'must be lower-case letters, digits and hyphens, such as fix-login'),
 });
+const written = z.strictObject({
+  change: z.enum(['created', 'changed', 'unchanged']),
+  name: z.string().optional(),
+  id: z.uuid().optional(),
+  dry_run: z.boolean().optional(),
+});
 const query = z.object({ dry_run: z.enum(['true', 'false']).optional() });
 
 /**
@@ -42,6 +48,7 @@ export const namedTaskRoutes = (parts: AcceptParts): Route[] => [
     path,
     guard: 'user',
     summary: 'Submits a task once under a name; the same content again names the same task.',
+    shape: { query, body: executeBody, answers: { 200: written, 202: written } },
     handler: (request, response) => write(parts, request, response),
   },
   {
@@ -49,6 +56,7 @@ export const namedTaskRoutes = (parts: AcceptParts): Route[] => [
     path,
     guard: 'user',
     summary: 'Names the newest task that was submitted under a name.',
+    shape: { answers: { 200: z.strictObject({ name: z.string(), id: z.uuid(), written_at: z.iso.datetime() }) } },
     handler: async (request, response) => {
       const { name } = parse(nameShape, { name: pathParameter(request, 'name') }, 'The path');
       const row = await find(parts.database, callerOf(response).actor.id, name);

@@ -1,4 +1,5 @@
 import type { Request, Response } from 'express';
+import { z } from 'zod';
 import type { TaskOutcome } from '../../modules/contract.ts';
 import { callerOf } from '../identity/identity.ts';
 import { ServiceError } from '../platform/errors.ts';
@@ -9,6 +10,7 @@ import { lockLetterOf, markRequeued } from './dead-letter-store.ts';
 import { prepareAgain } from './submit-again.ts';
 import { auditOf, type TaskRecord } from './task.ts';
 import { findVisibleTask } from './tasks-routes.ts';
+import { accepted } from './task-shape.ts';
 
 /** The way back for a task that came to nothing. */
 export function retryRoutes(parts: AcceptParts): Route[] {
@@ -18,6 +20,7 @@ export function retryRoutes(parts: AcceptParts): Route[] {
       path: '/api/v2/agents/tasks/:taskId/retry',
       guard: 'user',
       summary: 'Submits the work of a task that came to nothing again, as a new task that names it in retry_of.',
+      shape: { answers: { 202: accepted.extend({ retry_of: z.uuid() }) } },
       handler: (request, response) => retry(parts, request, response),
     },
   ];

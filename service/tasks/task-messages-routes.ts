@@ -1,13 +1,14 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { callerOf } from '../identity/identity.ts';
-import { parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { parse, pathParameter, requestId, type Route, listAnswer } from '../platform/http.ts';
 import { once, replay } from '../platform/idempotency.ts';
 import type { AcceptParts } from './accept-task.ts';
 import { messagesOf, type StoredMessage } from './task-message-store.ts';
 import type { TaskRecord } from './task.ts';
 import { isShort, tellTask } from './tell-task.ts';
 import { findVisibleTask } from './tasks-routes.ts';
+import { messageAnswer } from './task-shape.ts';
 
 const path = '/api/v2/agents/tasks/:taskId/messages';
 
@@ -30,6 +31,7 @@ export function taskMessagesRoutes(parts: Pick<AcceptParts, 'database' | 'author
       path,
       guard: 'user',
       summary: 'Says something to a task: its session hears it as the next prompt, once.',
+      shape: { body: messageBody, answers: { 202: messageAnswer } },
       handler: async (request, response) => {
         const caller = callerOf(response);
         const task = await namedTask(request, response);
@@ -57,6 +59,7 @@ export function taskMessagesRoutes(parts: Pick<AcceptParts, 'database' | 'author
       path,
       guard: 'user',
       summary: 'Lists what was said to a task, the first message first.',
+      shape: { answers: { 200: listAnswer(messageAnswer) } },
       handler: async (request, response) => {
         const task = await namedTask(request, response);
         response.json({ items: (await messagesOf(parts.database, task.id)).map(present), next_cursor: null });

@@ -1,21 +1,9 @@
 import { z } from 'zod';
-import type { TaskResult } from '../../modules/contract.ts';
 import { notFound } from '../platform/errors.ts';
 import { pathParameter, type Route } from '../platform/http.ts';
+import { taskResult } from '../tasks/result-shape.ts';
 import { executeBody, taskBody } from '../tasks/submit-task.ts';
 import { workflowBody } from './submit-workflow.ts';
-
-const taskResult = z.object({
-  output: z.string(),
-  objects: z.array(
-    z.object({
-      kind: z.string(),
-      namespace: z.string().nullable(),
-      name: z.string(),
-      result: z.enum(['created', 'changed', 'unchanged', 'deleted', 'read']),
-    }),
-  ),
-}) satisfies z.ZodType<TaskResult>;
 
 /** What is sent and what comes back, made of the schemas that check it. */
 const schemas: Readonly<Record<string, unknown>> = Object.fromEntries(

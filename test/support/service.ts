@@ -11,6 +11,7 @@ import { startService, type Service } from '../../service/server.ts';
 import { makeTestClock, type TestClock } from './clock.ts';
 import { startSimulatedCoder, type SimulatedCoder, type SimulatedCoderOptions } from './coder/simulated-coder.ts';
 import { createTestDatabase } from './database.ts';
+import { checkShape } from './check-shape.ts';
 import { startFakeBridge, type FakeBridge } from './fake-bridge.ts';
 import { startScriptedModel, type ScriptedModel } from './model/scripted-model.ts';
 
@@ -108,6 +109,7 @@ export async function startTestService(
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
+    checkShape(service.routes, method, path, { status: response.status, headers: response.headers, text });
     const isJson = response.headers.get('content-type')?.includes('json') ?? false;
     return { status: response.status, headers: response.headers, body: isJson ? (JSON.parse(text) as unknown) : text };
   };
