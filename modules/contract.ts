@@ -132,8 +132,23 @@ export const limits = {
   jsonBodyBytes: 1024 * 1024,
   promptBytes: 256 * 1024,
   eventBytes: 64 * 1024,
+  /** Of all events that a bridge may report for one task, each counted with 256 bytes more. */
+  transcriptBytes: 32 * 1024 * 1024,
   messageBytes: 16 * 1024,
   frameBytes: 1024 * 1024,
+} as const;
+
+/** Below the workspace: a folder for each task by its id, which tools know as `ARTIFACTS_DIR`. */
+export const artifactsDir = 'artifacts';
+
+/** What the service keeps of the files that one task leaves there; sizes in bytes. */
+export const artifactBounds = {
+  files: 100,
+  fileBytes: 16 * 1024 * 1024,
+  allBytes: 64 * 1024 * 1024,
+  chunkBytes: 384 * 1024,
+  /** Folders with `/`, no empty part, no `.` and `..`, and nothing that a file system anywhere could take for more. */
+  name: /^(?!(?:.*\/)?\.{0,2}(?:\/|$))[^\p{C}\\:*?"<>|]{1,255}$/u,
 } as const;
 
 /** Deadlines. Heartbeats renew the lease of every attempt the bridge holds. */
@@ -358,6 +373,9 @@ export const taskEventTypes = [
   'verify.started',
   'verify.finished',
   'commit.created',
+  'checkpoint.created',
+  'checkpoint.restored',
+  'artifact.stored',
   'bridge.notice',
 ] as const;
 export type TaskEventType = (typeof taskEventTypes)[number];
@@ -412,6 +430,7 @@ export const bridgeEventTypes = [
   'verify.started',
   'verify.finished',
   'commit.created',
+  'checkpoint.created',
   'bridge.notice',
 ] as const satisfies readonly TaskEventType[];
 export type BridgeEventType = (typeof bridgeEventTypes)[number];
@@ -594,6 +613,21 @@ export interface BridgeRequests {
   ask: {
     payload: AttemptRef & Ask;
     data: { readonly approval_id: string };
+  };
+  /**
+   * A piece of a file that the attempt left, in base64; the first one may be empty. Sent before the result, from
+   * `received` on: what comes out of order is not taken, and what is there already is `complete` at once.
+   */
+  artifact: {
+    payload: AttemptRef & {
+      readonly name: string;
+      readonly bytes: number;
+      /** In hex, of the whole file. */
+      readonly sha256: string;
+      readonly offset: number;
+      readonly data: string;
+    };
+    data: { readonly received: number; readonly complete: boolean };
   };
   /** The end of an attempt. Sending it again is harmless. */
   result: {

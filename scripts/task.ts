@@ -10,6 +10,7 @@ import {
   type ListFlags,
   type MessageFlags,
 } from './task/read-tasks.ts';
+import { exportTask, printLog, type ExportTaskFlags, type LogFlags } from './task/record-task.ts';
 import { retryTask, runTask, type RunFlags } from './task/run-task.ts';
 
 /** `outrigger task …` */
@@ -19,6 +20,8 @@ export function taskCommand(): Command {
     .addCommand(listCommand())
     .addCommand(showCommand())
     .addCommand(eventsCommand())
+    .addCommand(logsCommand())
+    .addCommand(exportTaskCommand())
     .addCommand(messageCommand())
     .addCommand(stopCommand())
     .addCommand(retryCommand());
@@ -80,6 +83,31 @@ const eventsCommand = (): Command =>
     .addHelpText('after', '\nExample:\n  outrigger task events 0190… --follow\n')
     .action(async (id: string, flags: EventFlags) => {
       process.exitCode = await inProcess(flags, (around) => printEvents(id, flags, around));
+    });
+
+const logsCommand = (): Command =>
+  withServiceOptions(new Command('logs'))
+    .description('show what the agent of a task said and did')
+    .argument('<id>', 'which task')
+    .option('-f, --follow', 'go on until it has ended')
+    .addHelpText('after', '\nExample:\n  outrigger task logs 0190…\n')
+    .action(async (id: string, flags: LogFlags) => {
+      process.exitCode = await inProcess(flags, (around) => printLog(id, flags, around));
+    });
+
+const exportTaskCommand = (): Command =>
+  new Command('export')
+    .description('write the transcript of a task to a file, with the files that it left')
+    .argument('<id>', 'which task')
+    .option('--format <name>', 'zip: the task, its transcript and its files; ndjson: one event a line', 'zip')
+    .option('-o, --output <file>', 'where to; otherwise task-<id>.<format> here')
+    .option('--organization <name>', 'organization in Coder; needed by members of several')
+    .option('--config <file>', 'the configuration file; otherwise OUTRIGGER_CONFIG or the usual places')
+    .option('--service <url>', 'the running service; otherwise OUTRIGGER_URL, else where it listens on this machine')
+    .addHelpText('after', '\nExample:\n  outrigger task export 0190… --output work.zip\n')
+    .action(async (id: string, flags: ExportTaskFlags) => {
+      const shared = { ...flags, output: 'text' };
+      process.exitCode = await inProcess(shared, (around) => exportTask(id, flags, around));
     });
 
 const messageCommand = (): Command =>

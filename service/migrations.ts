@@ -6,6 +6,7 @@ import { migrations as approvals } from './approvals/migrations.ts';
 import { migrations as bridge } from './bridge/migrations.ts';
 import { migrations as schedules } from './schedules/migrations.ts';
 import { migrations as tasks } from './tasks/migrations.ts';
+import { migrations as taskRecord } from './tasks/record-migrations.ts';
 import { migrations as workflows } from './workflows/migrations.ts';
 import { migrations as workspaces } from './workspaces/migrations.ts';
 import { idempotencyMigrations } from './platform/idempotency.ts';
@@ -22,6 +23,7 @@ export const allMigrations: Record<string, Migration> = {
   ...bridge,
   ...approvals,
   ...tasks,
+  ...taskRecord,
   ...workflows,
   ...schedules,
   ...workspaces,

@@ -1,5 +1,6 @@
 import { forgetOldFrames } from './bridge/bridge-store.ts';
 import { forgetOldKeys } from './platform/idempotency.ts';
+import { pruneRecords } from './tasks/record/retention.ts';
 import { sweepLostAttempts } from './tasks/sweep.ts';
 import { sweepLostWorkflows } from './workflows/sweep.ts';
 import { forgetDeletedWorkspaces } from './workspaces/forget-workspaces.ts';
@@ -21,6 +22,9 @@ export function scheduleJobs(base: Base, work: Work): void {
   });
   engine.schedule('standby', '* * * * *', async () => {
     await stopIdleWorkspaces({ database, audit, clock, log, coder, builds });
+  });
+  engine.schedule('prune-records', '37 * * * *', async () => {
+    await pruneRecords({ database, audit, clock, log });
   });
   engine.schedule('housekeeping', '17 * * * *', () =>
     database.transaction(async (tx) => {

@@ -12,6 +12,8 @@ import { agentSecretRoutes } from './secrets/agent-secret-routes.ts';
 import { templateSecretRoutes } from './secrets/template-secret-routes.ts';
 import { deadLetterRoutes } from './tasks/dead-letter-routes.ts';
 import { executeRoutes } from './tasks/execute-routes.ts';
+import { recordRoutes } from './tasks/record/record-routes.ts';
+import { retentionRoutes } from './tasks/record/retention-routes.ts';
 import { retryRoutes } from './tasks/retry-routes.ts';
 import { namedTaskRoutes } from './tasks/named-task-routes.ts';
 import { taskMessagesRoutes } from './tasks/task-messages-routes.ts';
@@ -69,6 +71,8 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
       watch,
     }),
     ...harnessPartsRoutes({ database, coder, authorize, callBridge, clock }),
+    ...recordRoutes({ database, authorize }),
+    ...retentionRoutes(organizationAdmin),
     ...taskMessagesRoutes(acceptParts),
     ...namedTaskRoutes(acceptParts),
     ...executeRoutes(acceptParts),

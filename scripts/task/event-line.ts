@@ -34,6 +34,9 @@ const lines: Partial<Record<TaskEvent['type'], Describe>> = {
     `tool ${word(data['tool'])}: ${word(data['title'])}${word(data['exit']) === '' ? '' : ` (exit ${word(data['exit'])})`}`,
   'verify.finished': (data) => `verify command exited with ${word(data['exit'])}`,
   'commit.created': (data) => `commit ${word(data['commit']).slice(0, 10)} on ${word(data['branch'])}`,
+  'checkpoint.created': (data) => `checkpoint ${word(data['number'])} saved`,
+  'checkpoint.restored': (data) => `checkpoint ${word(data['number'])} restored`,
+  'artifact.stored': (data) => `file ${word(data['name'])} kept (${word(data['bytes'])} bytes)`,
   'bridge.notice': (data) => `notice: ${word(data['notice'])}`,
 };
 

@@ -39,6 +39,10 @@ export interface BridgeHandlers {
   heartbeat(bridge: BridgeIdentity, holding: readonly AttemptRef[]): Promise<readonly AttemptRef[]>;
   event(bridge: BridgeIdentity, payload: BridgeRequests['event']['payload']): Promise<BridgeRequests['event']['data']>;
   ask(bridge: BridgeIdentity, payload: BridgeRequests['ask']['payload']): Promise<BridgeRequests['ask']['data']>;
+  artifact(
+    bridge: BridgeIdentity,
+    payload: BridgeRequests['artifact']['payload'],
+  ): Promise<BridgeRequests['artifact']['data']>;
   result(
     bridge: BridgeIdentity,
     payload: BridgeRequests['result']['payload'],

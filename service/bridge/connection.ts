@@ -141,6 +141,8 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
         return handlers.event(bridge, payload);
       case 'ask':
         return handlers.ask(bridge, payload);
+      case 'artifact':
+        return handlers.artifact(bridge, payload);
       case 'result':
         return handlers.result(bridge, payload);
       case 'heartbeat':

@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { bridgeEventTypes, ideStatePhases, limits, reasons, type BridgeRequestType } from '../../modules/contract.ts';
+import {
+  artifactBounds,
+  bridgeEventTypes,
+  ideStatePhases,
+  limits,
+  reasons,
+  type BridgeRequestType,
+} from '../../modules/contract.ts';
 
 const attemptRef = z.object({ task_id: z.uuid(), attempt: z.number().int().min(1) });
 const count = z.number().int().min(0);
@@ -65,6 +72,13 @@ export const requestSchemas = {
     kind: z.enum(['permission', 'question', 'verify']),
     title: text(2_000),
     detail: dataObject,
+  }),
+  artifact: attemptRef.extend({
+    name: z.string().regex(artifactBounds.name),
+    bytes: count.max(artifactBounds.fileBytes),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    offset: count,
+    data: text(Math.ceil(artifactBounds.chunkBytes / 3) * 4),
   }),
   result: attemptRef.extend({ evidence }),
   heartbeat: z.object({

@@ -39,6 +39,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     connectionTimeoutMillis: 15_000,
   });
   pool.on('error', (error) => options.onError?.(error));
+  // A client in use is nobody's but its user's, whose query fails: without a listener its event would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   const whole = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   return {
     as: <Tables>() => whole as Kysely<Tables>,

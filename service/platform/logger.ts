@@ -1,8 +1,7 @@
 import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
+import { censor, secretShapes } from './redact.ts';
 
 export type Logger = PinoLogger;
-
-const censor = '[redacted]';
 
 /** Keys whose values never reach a log line, whatever their shape. */
 const secretKeys = [
@@ -36,10 +35,7 @@ const shapes: readonly (readonly [RegExp, string])[] = [
     /("[^"\\]*(?:token|secret|password|api_?key|keyring|signing_?key|proof|prompt)":)"(?:[^"\\]|\\.)*"/gi,
     `$1"${censor}"`,
   ],
-  // Our own tokens by their prefix.
-  [/\bor[btxsw]_[\w.-]{16,}/g, censor],
-  // user:password@ in an address, a driver's error among them.
-  [/(:\/\/)[^\s"\\/@]+@/g, `$1${censor}@`],
+  ...secretShapes,
   [/\b(bearer|basic) [\w.~+/=-]{8,}/gi, `$1 ${censor}`],
 ];
 

@@ -15,6 +15,8 @@ import { unableBridge } from './able-bridge.ts';
 import { takeAsk } from './asks.ts';
 import { beginRunning, fencedOff, lockHeld, look, mustBeCurrent, type LeaseParts } from './held-attempt.ts';
 import { leaseFor } from './lease-for.ts';
+import { takeArtifact } from './record/take-artifact.ts';
+import { appendReported, withoutSecrets } from './record/reported.ts';
 import { appendEvent } from './task-events.ts';
 import { markDelivered, undelivered } from './task-message-store.ts';
 import {
@@ -35,6 +37,7 @@ export function makeLeaseHandlers(parts: LeaseParts): BridgeHandlers {
     heartbeat: (bridge, holding) => heartbeat(parts, bridge, holding),
     event: (bridge, payload) => takeEvent(parts, bridge, payload),
     ask: (bridge, payload) => takeAsk(parts, bridge, payload),
+    artifact: (bridge, payload) => takeArtifact(parts, bridge, payload),
     result: (bridge, payload) => takeResult(parts, bridge, payload),
     answered: (tx, bridge, frame, reply) => auditAnswer(tx, parts, bridge, frame, reply),
   };
@@ -199,7 +202,7 @@ async function takeEvent(
     const { id } = payload.data;
     if (payload.type === 'message.sent' && typeof id === 'string' && isUuid(id))
       await markDelivered(tx, { taskId: task.id, id, attempt: attempt.number, at: now });
-    await appendEvent(tx, {
+    await appendReported(tx, {
       taskId: task.id,
       attempt: attempt.number,
       type: payload.type,
@@ -223,7 +226,8 @@ async function takeResult(
     if (attempt?.state === 'reported' || attempt?.state === 'settled')
       return attempt.evidence?.failure?.reason !== 'BridgeLost';
     if (attempt?.state !== 'leased') return false;
-    await changeAttempt(tx, task.id, attempt.number, { state: 'reported', evidence: payload.evidence });
+    const evidence = withoutSecrets(payload.evidence);
+    await changeAttempt(tx, task.id, attempt.number, { state: 'reported', evidence });
     return true;
   });
   if (accepted) await look(parts, payload, `result:${payload.task_id}:${payload.attempt}`);

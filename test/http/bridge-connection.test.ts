@@ -50,6 +50,7 @@ const idle: BridgeHandlers = {
   heartbeat: () => Promise.resolve([]),
   event: () => Promise.resolve({ acked: 1 }),
   ask: () => Promise.resolve({ approval_id: randomUUID() }),
+  artifact: () => Promise.resolve({ received: 0, complete: false }),
   result: () => Promise.resolve({ accepted: true }),
   answered: () => Promise.resolve(),
 };

@@ -36,6 +36,7 @@ beforeAll(async () => {
   adas = {
     'opencode/taskId': task,
     'tasks/taskId': task,
+    'tasks/artifactId': randomUUID(),
     'agentzero/workflowId': workflow,
     'schedules/name': 'nightly',
     'webhooks/name': 'reviews',

@@ -110,7 +110,7 @@ export async function startTestService(
     });
     const text = await response.text();
     checkShape(service.routes, method, path, { status: response.status, headers: response.headers, text });
-    const isJson = response.headers.get('content-type')?.includes('json') ?? false;
+    const isJson = /[/+]json\b/.test(response.headers.get('content-type') ?? '');
     return { status: response.status, headers: response.headers, body: isJson ? (JSON.parse(text) as unknown) : text };
   };
   const proof = async (): Promise<string> => {

@@ -38,6 +38,8 @@ export interface FakeService {
   readonly events: readonly EventPayload[];
   readonly asks: readonly AskPayload[];
   readonly results: readonly BridgeRequests['result']['payload'][];
+  /** Files that attempts left, by name. */
+  readonly artifacts: ReadonlyMap<string, Buffer>;
   /** Tokens with which the model was called. */
   readonly modelTokens: ReadonlySet<string>;
   /** Attempts that a heartbeat will call fenced. */
@@ -75,6 +77,7 @@ export async function startFakeService(options: FakeServiceOptions): Promise<Fak
     events: [] as EventPayload[],
     asks: [] as AskPayload[],
     results: [] as BridgeRequests['result']['payload'][],
+    artifacts: new Map<string, Buffer>(),
     modelTokens: new Set<string>(),
     fenced: [] as AttemptRef[],
     offers: [] as Lease[],
@@ -190,6 +193,14 @@ export async function startFakeService(options: FakeServiceOptions): Promise<Fak
         state.asks.push(payload);
       return { approval_id: randomUUID() };
     },
+    artifact: (payload) => {
+      if (isFenced(payload)) return 'fenced';
+      const stored = state.artifacts.get(payload.name) ?? Buffer.alloc(0);
+      const all =
+        payload.offset === stored.length ? Buffer.concat([stored, Buffer.from(payload.data, 'base64')]) : stored;
+      state.artifacts.set(payload.name, all);
+      return { received: all.length, complete: all.length === payload.bytes };
+    },
     result: (payload) => {
       if (isFenced(payload)) return { accepted: false };
       state.results.push(payload);
@@ -228,6 +239,7 @@ export async function startFakeService(options: FakeServiceOptions): Promise<Fak
     events: state.events,
     asks: state.asks,
     results: state.results,
+    artifacts: state.artifacts,
     modelTokens: state.modelTokens,
     fenced: state.fenced,
     get holdsAcknowledgements() {
