@@ -85,7 +85,12 @@ export default tseslint.config(
     rules: { 'no-restricted-syntax': ['error', noEnvironment, ...noRandomClock] },
   },
   {
-    files: ['service/config.ts', 'modules/opencode/bridge/entry.ts', 'modules/workspace/helper/entry.ts'],
+    files: [
+      'service/config.ts',
+      'modules/opencode/bridge/entry.ts',
+      'modules/workspace/helper/entry.ts',
+      'modules/egress/entry.ts',
+    ],
     rules: { 'no-restricted-syntax': 'off' },
   },
   {

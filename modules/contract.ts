@@ -44,7 +44,7 @@ export const ports = { opencode: 4096, bridge: 3001, ide: 13337 } as const;
 /** Names that people and other programs meet. */
 export const names = {
   workspaceAgent: 'main',
-  containers: { init: 'opencode-init', worker: 'worker', sidecar: 'opencode', network: 'net' },
+  containers: { init: 'opencode-init', worker: 'worker', sidecar: 'opencode', network: 'net', egress: 'egress' },
   apps: { opencode: 'opencode', ide: 'ide', outrigger: 'outrigger' },
   /** Prefix of our own labels and annotations. */
   labelPrefix: 'outrigger/',
@@ -105,6 +105,58 @@ export const helperEnvironment = {
   agentToken: 'CODER_AGENT_TOKEN',
   agentUrl: 'CODER_AGENT_URL',
 } as const;
+
+/** What a workspace may reach: the admin's list, everything, or only Outrigger and Coder. */
+export const egressModes = ['allowlist', 'local-only', 'open'] as const;
+export type EgressMode = (typeof egressModes)[number];
+
+/** Where the proxy of a workspace listens, in a network that only the workspace is in. */
+export const egressPort = 3128;
+
+/**
+ * One entry of a list: `example.com`, or `*.example.com` for what is below it, either with `:port`; without one 80 and
+ * 443. Written so that JavaScript and Terraform read it alike.
+ */
+export const egressEntryPattern =
+  '^([*][.])?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?([.][a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*(:[1-9][0-9]{0,4})?$';
+
+/** Environment of the proxy, set by the template on the container or pod `egress` only. */
+export const egressEnvironment = {
+  mode: 'OUTRIGGER_EGRESS',
+  /** Entries of the admin's list, comma separated. */
+  hosts: 'OUTRIGGER_EGRESS_HOSTS',
+  /** Ranges of private networks that a name of the list may lead to, comma separated. */
+  privateRanges: 'OUTRIGGER_EGRESS_PRIVATE',
+  url: 'OUTRIGGER_URL',
+  coderUrl: 'OUTRIGGER_CODER_URL',
+  proof: 'OUTRIGGER_EGRESS_PROOF',
+  workspaceId: 'OUTRIGGER_WORKSPACE_ID',
+  workspaceAgentId: 'OUTRIGGER_WORKSPACE_AGENT_ID',
+  /** Where it listens; default every address, `egressPort`. */
+  listen: 'OUTRIGGER_EGRESS_LISTEN',
+} as const;
+
+/** Body of `POST /api/v2/agents/egress/sync`: what was refused since the last one. */
+export interface EgressSyncRequest {
+  readonly workspace_id: string;
+  readonly agent_id: string;
+  readonly blocked: readonly EgressBlocked[];
+}
+
+export interface EgressBlocked {
+  readonly host: string;
+  /** 0 where none was said. */
+  readonly port: number;
+  readonly reason: string;
+  readonly count: number;
+}
+
+/** Its answer: the entries that hold beside the admin's, and when to ask again. */
+export interface EgressSyncResponse {
+  readonly version: number;
+  readonly hosts: readonly string[];
+  readonly next_seconds: number;
+}
 
 /** Below Nix's store: what nix.sh computed of a workspace.nix. It is there, if only empty, as soon as nothing more comes. */
 export const nixEnvironmentFile = 'var/outrigger/environment.json';

@@ -16,6 +16,11 @@ export async function buildHelper(outFile: string = resolve(root, 'dist/helper.j
   return await bundle('modules/workspace/helper/entry.ts', outFile);
 }
 
+/** The same for the proxy of a workspace. */
+export async function buildEgress(outFile: string = resolve(root, 'dist/egress.js')): Promise<string> {
+  return await bundle('modules/egress/entry.ts', outFile);
+}
+
 async function bundle(entry: string, outFile: string): Promise<string> {
   const result = await build({
     entryPoints: [resolve(root, entry)],
@@ -40,4 +45,5 @@ async function bundle(entry: string, outFile: string): Promise<string> {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   console.log(await buildBridge(process.argv[2]));
   console.log(await buildHelper(process.argv[3]));
+  console.log(await buildEgress(process.argv[4]));
 }

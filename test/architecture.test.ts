@@ -62,6 +62,11 @@ const rows: readonly Row[] = [
     may: [/^modules\/workspace\/helper\//, contract, builtin],
   },
   {
+    title: "a workspace's proxy imports the contract and what the runtime brings, because it is bundled into one file",
+    from: /^modules\/egress\//,
+    may: [/^modules\/egress\//, contract, builtin],
+  },
+  {
     title: 'coder-sdk-ts stands alone',
     from: /^modules\/coder-sdk-ts\//,
     may: [/^modules\/coder-sdk-ts\//, npm, builtin],
@@ -73,8 +78,8 @@ const rows: readonly Row[] = [
   },
   {
     title: 'constructs import cdktf, provider bindings, other modules and the contract',
-    from: /^modules\/(?!contract\.ts|opencode\/bridge\/|workspace\/helper\/|coder-sdk-ts\/|hcl\/)/,
-    may: [/^modules\/(?!opencode\/bridge\/|workspace\/helper\/)/, cdktf, builtin],
+    from: /^modules\/(?!contract\.ts|opencode\/bridge\/|workspace\/helper\/|egress\/|coder-sdk-ts\/|hcl\/)/,
+    may: [/^modules\/(?!opencode\/bridge\/|workspace\/helper\/|egress\/)/, cdktf, builtin],
   },
   { title: 'stacks import modules and cdktf', from: /^stacks\//, may: [/^(stacks|modules)\//, cdktf, builtin] },
   { title: 'service/platform imports packages only', from: platform, may: [platform, npm, builtin] },
@@ -209,7 +214,7 @@ describe('who may import whom', () => {
 
 describe('the environment', () => {
   const mayReadIt =
-    /^service\/config\.ts$|^stacks\/main\.ts$|^modules\/(opencode\/bridge|workspace\/helper)\/entry\.ts$/;
+    /^service\/config\.ts$|^stacks\/main\.ts$|^modules\/(opencode\/bridge|workspace\/helper|egress)\/entry\.ts$/;
 
   it('is read only where the configuration is made and where a program starts that has no other', () => {
     const readers = runtimeFolders
