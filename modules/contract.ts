@@ -408,6 +408,7 @@ export const taskEventTypes = [
   'task.waiting',
   'task.retrying',
   'task.stopping',
+  'task.budget_warning',
   'task.finished',
   'approval.requested',
   'approval.decided',

@@ -22,6 +22,9 @@ const httpUrl = text.refine(isPlainHttpUrl).transform((url) => url.replace(/\/+$
 const postgresUrl = text.refine((url) => /^postgres(ql)?:\/\//.test(url) && URL.canParse(url));
 const integer = (minimum: number, maximum: number) =>
   z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)]).pipe(z.number().int().min(minimum).max(maximum));
+/** 0 turns it off. */
+const brake = (minimum: number, maximum: number) =>
+  integer(0, maximum).refine((times) => times === 0 || times >= minimum);
 const truth = z.union([z.boolean(), z.enum(['true', 'false']).transform((word) => word === 'true')]);
 const wordList = z
   .union([z.array(text), z.string().transform((line) => line.split(',').map((word) => word.trim()))])
@@ -107,6 +110,63 @@ export const settings = {
     variable: 'OUTRIGGER_MODELS',
     must: 'be a list of model names',
     schema: wordList,
+  },
+  modelFallbacks: {
+    key: 'model.fallbacks',
+    variable: 'OUTRIGGER_FALLBACK_MODELS',
+    must: 'be a list of model names',
+    schema: wordList,
+  },
+  modelLocalOnly: {
+    key: 'model.local_only',
+    variable: 'OUTRIGGER_LOCAL_ONLY',
+    must: 'be true or false',
+    schema: truth,
+  },
+  modelAllowUnpriced: {
+    key: 'model.allow_unpriced',
+    variable: 'OUTRIGGER_ALLOW_UNPRICED_MODELS',
+    must: 'be true or false',
+    schema: truth,
+  },
+  modelIdenticalCalls: {
+    key: 'model.identical_calls',
+    variable: 'OUTRIGGER_IDENTICAL_CALLS',
+    must: 'be a whole number from 2 to 100, or 0 for no such brake',
+    schema: brake(2, 100),
+  },
+  modelStaleCalls: {
+    key: 'model.stale_calls',
+    variable: 'OUTRIGGER_STALE_CALLS',
+    must: 'be a whole number from 2 to 400, or 0 for no such brake',
+    schema: brake(2, 400),
+  },
+  modelCallsPerMinute: {
+    key: 'model.calls_per_minute',
+    variable: 'OUTRIGGER_CALLS_PER_MINUTE',
+    must: 'be a whole number from 1 to 10000, or 0 for no such brake',
+    schema: brake(1, 10_000),
+  },
+  llmModel: { key: 'llm.model', variable: 'LLM_MODEL', must: mustNotBeEmpty, schema: text },
+  llmMaxTokens: {
+    key: 'llm.max_tokens',
+    variable: 'LLM_MAX_TOKENS',
+    must: 'be a whole number from 1 to 10000000',
+    schema: integer(1, 10_000_000),
+  },
+  llmTemperature: {
+    key: 'llm.temperature',
+    variable: 'LLM_TEMPERATURE',
+    must: 'be a number from 0 to 2',
+    schema: z
+      .union([
+        z.number(),
+        z
+          .string()
+          .regex(/^\d+(\.\d+)?$/)
+          .transform(Number),
+      ])
+      .pipe(z.number().min(0).max(2)),
   },
   modelPricesFile: {
     key: 'model.prices_file',

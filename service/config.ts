@@ -14,8 +14,16 @@ import {
 import { findValue, readConfigFile, readFileIfThere, type ConfigSources } from './config-sources.ts';
 import { ServiceError, type FieldError } from './platform/errors.ts';
 import { readFlags, type Flags } from './platform/flags.ts';
+import { mayBeLocal } from './platform/own-networks.ts';
 
 export type { ConfigSources } from './config-sources.ts';
+
+/** Each 0 turns one off. */
+interface Brakes {
+  readonly identicalCalls?: number;
+  readonly staleCalls?: number;
+  readonly callsPerMinute?: number;
+}
 
 /** Everything the service is told from outside. Secrets are plain strings here: never log a Config, use `describeConfig`. */
 export interface Config {
@@ -51,6 +59,17 @@ export interface Config {
     readonly allowed: readonly string[];
     /** Overrides the prices that ship with the service. */
     readonly pricesFile: string | undefined;
+    /** Asked in this order when the provider of a task's model fails. */
+    readonly fallbacks: readonly string[];
+    /** Only upstreams in one's own networks are dialled. */
+    readonly isLocalOnly: boolean;
+    readonly allowUnpriced: boolean;
+    /** Bounds every answer. */
+    readonly maxTokens: number | undefined;
+    /** Taken where a request names none. */
+    readonly temperature: number | undefined;
+    /** What is left out is as the gateway usually has it. */
+    readonly brakes: Brakes;
   };
   readonly dataDir: string;
   /** JSON text `{"1":"<32 bytes as base64>"}`; `platform/keys.ts` reads it, and generates one where it may. */
@@ -154,20 +173,38 @@ const configInvalid = (errors: readonly FieldError[]): ServiceError =>
 function checkTogether(values: Values, errors: FieldError[]): void {
   for (const name of urlSettings) {
     const url = values[name];
-    if (url?.startsWith('http:') && !isLoopbackUrl(url) && !values.allowInsecureHttp)
+    const isNear = name === 'modelUpstreamUrl' && values.modelLocalOnly === true;
+    if (url?.startsWith('http:') && !isLoopbackUrl(url) && !values.allowInsecureHttp && !isNear)
       errors.push({
         path: settings[name].variable,
         message: 'is plain http beyond this machine: use https, or set ALLOW_INSECURE_HTTP=true',
       });
   }
-  const { modelAllowed, modelDefault } = values;
+  checkModels(values, errors);
+}
+
+function checkModels(values: Values, errors: FieldError[]): void {
+  const { modelAllowed, llmModel, modelFallbacks = [], modelLocalOnly, modelUpstreamUrl } = values;
+  const modelDefault = values.modelDefault ?? llmModel;
+  const named = values.modelDefault === undefined ? 'LLM_MODEL' : 'OUTRIGGER_MODEL';
+  if (llmModel !== undefined && llmModel !== modelDefault)
+    errors.push({ path: 'LLM_MODEL', message: 'must be OUTRIGGER_MODEL, or left out where that is set' });
+  if (modelLocalOnly && (modelUpstreamUrl === undefined || !mayBeLocal(modelUpstreamUrl)))
+    errors.push({
+      path: 'MODEL_UPSTREAM_URL',
+      message:
+        'must be an upstream in your own networks, such as http://ollama:11434, because OUTRIGGER_LOCAL_ONLY is set',
+    });
+  for (const model of modelFallbacks)
+    if (modelAllowed !== undefined && modelAllowed.length > 0 && !modelAllowed.includes(model))
+      errors.push({ path: 'OUTRIGGER_FALLBACK_MODELS', message: `must be among OUTRIGGER_MODELS` });
   if (
     modelDefault !== undefined &&
     modelAllowed !== undefined &&
     modelAllowed.length > 0 &&
     !modelAllowed.includes(modelDefault)
   )
-    errors.push({ path: 'OUTRIGGER_MODEL', message: 'must be one of OUTRIGGER_MODELS' });
+    errors.push({ path: named, message: 'must be one of OUTRIGGER_MODELS' });
 }
 
 function noticesOf(values: Values): Notice[] {
@@ -203,7 +240,7 @@ type Assembled = Omit<Config, 'notices' | 'settings'>;
 
 function assemble(values: Values, { environment, homeDir, uid }: ConfigSources): Assembled {
   const allowed = values.modelAllowed ?? [];
-  const chosenModel = values.modelDefault ?? allowed[0];
+  const chosenModel = values.modelDefault ?? values.llmModel ?? allowed[0];
   return {
     coder: {
       url: values.coderUrl ?? 'http://localhost:3000',
@@ -223,6 +260,12 @@ function assemble(values: Values, { environment, homeDir, uid }: ConfigSources):
       default: chosenModel,
       allowed: allowed.length === 0 && chosenModel !== undefined ? [chosenModel] : allowed,
       pricesFile: values.modelPricesFile,
+      fallbacks: values.modelFallbacks ?? [],
+      isLocalOnly: values.modelLocalOnly ?? false,
+      allowUnpriced: values.modelAllowUnpriced ?? false,
+      maxTokens: values.llmMaxTokens,
+      temperature: values.llmTemperature,
+      brakes: brakesOf(values),
     },
     dataDir: values.dataDir ?? defaultDataDir(environment, homeDir, uid),
     keyring: values.keyring,
@@ -250,6 +293,12 @@ function assemble(values: Values, { environment, homeDir, uid }: ConfigSources):
   };
 }
 
+const brakesOf = (values: Values): Brakes => ({
+  ...(values.modelIdenticalCalls === undefined ? {} : { identicalCalls: values.modelIdenticalCalls }),
+  ...(values.modelStaleCalls === undefined ? {} : { staleCalls: values.modelStaleCalls }),
+  ...(values.modelCallsPerMinute === undefined ? {} : { callsPerMinute: values.modelCallsPerMinute }),
+});
+
 function defaultDataDir(environment: ConfigSources['environment'], homeDir: string, uid: number | undefined): string {
   if (uid === 0) return '/var/lib/outrigger';
   return join(environment['XDG_DATA_HOME'] || join(homeDir, '.local', 'share'), 'outrigger');
@@ -266,6 +315,9 @@ function describe(config: Assembled, values: Values, origins: ReadonlyMap<Name, 
     modelUpstreamUrl: config.model.upstreamUrl,
     modelDefault: config.model.default,
     modelAllowed: config.model.allowed,
+    modelFallbacks: config.model.fallbacks,
+    modelLocalOnly: config.model.isLocalOnly,
+    modelAllowUnpriced: config.model.allowUnpriced,
     dataDir: config.dataDir,
     logLevel: config.logLevel,
     allowInsecureHttp: config.allowInsecureHttp,

@@ -8,7 +8,6 @@ import { auditCoderCall } from './coder/audit-call.ts';
 import { makeCaller, type CallerOptions } from './coder/caller.ts';
 import { makeCoder } from './coder/coder.ts';
 import { makeGateway } from './gateway/gateway.ts';
-import { loadPrices } from './gateway/prices.ts';
 import { makeAuthorize } from './identity/authorize.ts';
 import { makeIdentity } from './identity/identity.ts';
 import { uuidv7 } from './platform/clock.ts';
@@ -16,6 +15,7 @@ import { createEngine } from './platform/engine.ts';
 import { makeListener } from './platform/listener.ts';
 import { makeSeal } from './platform/seal.ts';
 import type { OpenData } from './server-data.ts';
+import { modelSettings } from './server-models.ts';
 import { makeAgentSecrets } from './secrets/agent-secrets.ts';
 import { makeTemplateSecrets } from './secrets/template-secrets.ts';
 import { makeCoderBuilds } from './workspaces/coder-builds.ts';
@@ -58,20 +58,18 @@ export function makeBase({ config, clock, log }: ServiceOptions, { database, key
   const authorize = makeAuthorize(coder);
   const registry = makeRegistry();
   const presence = makePresence({ database, registry, clock, log, processId: uuidv7(clock) });
-  const defaultModel = config.model.default ?? 'openrouter/auto';
-  const allowedModels = config.model.allowed.length > 0 ? config.model.allowed : null;
+  const { offered: allowedModels, ...models } = modelSettings(config);
+  const { defaultModel } = models;
   const gateway = makeGateway({
+    ...models,
     database,
-    upstream: { url: config.model.upstreamUrl, apiKey: config.model.apiKey ?? null, timeoutMs: 300_000 },
+    audit,
     providerKey: makeProviderKey({
       database,
       secrets: agentSecrets,
       upstreamUrl: config.model.upstreamUrl,
       clock,
     }),
-    defaultModel,
-    allowedModels,
-    prices: loadPrices(config.model.pricesFile),
     clock,
     log,
   });

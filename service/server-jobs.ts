@@ -10,13 +10,14 @@ import type { Work } from './server-work.ts';
 
 /** What the service does by itself, by the clock. */
 export function scheduleJobs(base: Base, work: Work): void {
-  const { clock, log, database, engine, audit, coder, builds } = base;
+  const { clock, log, database, engine, audit, coder, builds, gateway } = base;
   const { approvals, settleParts, runParts } = work;
   engine.schedule('sweep', '* * * * *', async () => {
     await sweepLostAttempts({ ...settleParts, database, engine, log });
     await database.transaction((tx) => approvals.expireDrafts(tx));
     await sweepLostWorkflows(engine, runParts);
   });
+  engine.schedule('tidy-model-calls', '* * * * *', () => gateway.tidy());
   engine.schedule('forget-workspaces', '*/10 * * * *', async () => {
     await forgetDeletedWorkspaces({ database, audit, clock, log, builds });
   });

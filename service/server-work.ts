@@ -13,6 +13,7 @@ import { makeAgents } from './server-agents.ts';
 import type { OrganizationAdminParts } from './secrets/organization-admin.ts';
 import { makeAdmission } from './tasks/admit.ts';
 import { registerAttempt } from './tasks/attempt.ts';
+import { makeHaltHooks } from './tasks/halt-task.ts';
 import { makeEventStream } from './tasks/event-stream.ts';
 import { makeEventSockets } from './tasks/event-sockets.ts';
 import { makeApprovalHook } from './tasks/asks.ts';
@@ -86,6 +87,7 @@ export function makeWork(base: Base) {
     ...(await endNested(tx, task)),
   ];
   const settleParts = { audit, approvals, gateway, clock, onFinished };
+  gateway.subscribe(makeHaltHooks({ ...settleParts, database, engine }));
   const stream = makeEventStream({ database, listener, log });
   const watch = makeTaskWatch({ database, listener });
   const bounds = { registry, defaultModel, allowedModels, maxProfile: config.maxProfile };

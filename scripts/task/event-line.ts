@@ -22,6 +22,7 @@ const lines: Partial<Record<TaskEvent['type'], Describe>> = {
   'task.waiting': () => 'waiting for a person',
   'task.retrying': (data) => `will try again (${word(data['reason'])})`,
   'task.stopping': (data) => `stopping${behind(data['reason'])}`,
+  'task.budget_warning': (data) => `most of a budget is spent (${word(data['scope'])}, ${word(data['kind'])})`,
   'task.finished': (data) => `finished: ${word(data['outcome'])}${behind(data['reason'])}`,
   'approval.requested': (data) => `asks (${word(data['kind'])}): ${word(data['title'])}`,
   'approval.decided': (data) => `decided: ${word(data['decision'])}`,

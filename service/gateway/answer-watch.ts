@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { endedTurn, type ModelFault } from './faults.ts';
+import { makeToolCalls, type ToolCalls } from './tool-calls.ts';
 import { makeUsageMeter, type ReportedUsage } from './usage.ts';
 
 const choice = z.looseObject({
@@ -8,6 +9,7 @@ const choice = z.looseObject({
   message: z.looseObject({ tool_calls: z.array(z.unknown()).nullish() }).nullish(),
 });
 const answer = z.looseObject({
+  id: z.string().max(200).nullish(),
   choices: z.array(choice).nullish(),
   usage: z.unknown().optional(),
   error: z.unknown().optional(),
@@ -27,16 +29,33 @@ export interface AnswerWatch {
   end(): void;
   usage(): ReportedUsage | null;
   finishReason(): string | null;
+  /**
+   * Whether nothing can be missing in `usage`: it came with the end of the answer. Providers that report as they go leave
+   * a number in a stream that broke, and it is too low.
+   */
+  isUsageFinal(): boolean;
+  /** The provider's own id of the answer. */
+  generationId(): string | null;
+  /** Bytes of everything that was seen: no answer has more tokens than that. */
+  bytes(): number;
+  readonly tools: Pick<ToolCalls, 'count' | 'signature'>;
 }
 
 export function watchAnswer(): AnswerWatch {
   const meter = makeUsageMeter();
+  const tools = makeToolCalls();
   let finish: string | null = null;
-  let hasToolCall = false;
+  let generationId: string | null = null;
+  let bytes = 0;
+  let hasFinalUsage = false;
   return {
     see(json) {
+      bytes += Buffer.byteLength(json);
       const seen = parseAnswer(json);
+      generationId ??= seen.id ?? null;
       meter.see(seen.usage);
+      const isLast = finish !== null || (seen.choices ?? []).some(({ finish_reason: why }) => Boolean(why));
+      if (isLast && seen.usage !== null && seen.usage !== undefined) hasFinalUsage = true;
       if (seen.error !== null && seen.error !== undefined) throw endedTurn('upstream_error');
       if (seen.choices === null || seen.choices === undefined) {
         if (seen.usage === null || seen.usage === undefined) throw endedTurn('upstream_malformed');
@@ -44,10 +63,10 @@ export function watchAnswer(): AnswerWatch {
       }
       for (const one of seen.choices) {
         const calls = one.delta?.tool_calls ?? one.message?.tool_calls ?? [];
-        if (calls.length > 0) hasToolCall = true;
+        tools.see(calls);
         if (typeof one.finish_reason !== 'string' || one.finish_reason === '') continue;
         if (!finishReasons.has(one.finish_reason)) throw endedTurn('upstream_error');
-        if (one.finish_reason === 'tool_calls' && !hasToolCall) throw endedTurn('upstream_incomplete');
+        if (one.finish_reason === 'tool_calls' && tools.count() === 0) throw endedTurn('upstream_incomplete');
         finish = one.finish_reason;
       }
     },
@@ -56,6 +75,10 @@ export function watchAnswer(): AnswerWatch {
     },
     usage: () => meter.usage(),
     finishReason: () => finish,
+    isUsageFinal: () => hasFinalUsage,
+    generationId: () => generationId,
+    bytes: () => bytes,
+    tools,
   };
 }
 

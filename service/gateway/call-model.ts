@@ -1,43 +1,48 @@
 import type { Request, Response } from 'express';
 import { ServiceError } from '../platform/errors.ts';
-import type { Clock } from '../platform/clock.ts';
 import { uuidv7 } from '../platform/clock.ts';
-import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
+import { admitCall, lookAfterCall, type AdmissionParts } from './admit-call.ts';
 import { watchAnswer, type AnswerWatch } from './answer-watch.ts';
+import { askUpstream, type AskParts } from './ask-upstream.ts';
+import { closeCall, type CallStatus } from './call-store.ts';
 import {
-  callLimitReached,
+  budgetHeld,
   endedTurn,
   faultBody,
   faultEvents,
   fromServiceError,
+  halted,
   internalFault,
   ModelFault,
   tokenEnded,
   type FaultCode,
 } from './faults.ts';
-import { closeCall, openCall, type CallStatus, type GatewayTables, type TaskIdentity } from './gateway-store.ts';
+import type { Halt, TaskIdentity } from './gateway-store.ts';
+import { billOf } from './bill.ts';
 import { isModelAlias, type ModelCatalog } from './models.ts';
 import type { OpenCalls } from './open-calls.ts';
-import { costOf, type PriceTable } from './prices.ts';
-import { readText, readWhole, relayStream } from './relay-answer.ts';
-import { readCompletionRequest, type CompletionRequest } from './request-body.ts';
-import { faultOfRefusal } from './upstream-refusal.ts';
+import type { PriceTable } from './prices.ts';
+import { readWhole, relayStream } from './relay-answer.ts';
+import { readCompletionRequest, type CompletionRequest, type UpstreamWords } from './request-body.ts';
+import { reserve, type Reservation } from './reservation.ts';
 import { faultOfEnd, lightFuse, type Fuse, type Upstream } from './upstream.ts';
 
-export interface CallModelParts {
-  readonly database: Database;
+export interface CallModelParts extends AdmissionParts, AskParts {
   readonly upstream: Upstream;
+  /** The key of whoever pays for an organization's calls; null means the service's own. */
   readonly providerKey: (organizationId: string) => Promise<string | null>;
   readonly models: ModelCatalog;
   readonly prices: PriceTable;
+  /** What the admin sets for every request. */
+  readonly words: UpstreamWords;
   readonly openCalls: OpenCalls;
-  readonly clock: Clock;
   readonly log: Logger;
   readonly silenceMs: number;
   readonly callMs: number;
-  readonly maximumCalls: number;
   readonly bodyLimitBytes: number;
+  /** How long the refusal of a halted attempt is held back, so that the stop comes first. */
+  readonly holdRefusalMs: number;
 }
 
 export type CallModel = (identity: TaskIdentity, request: Request, response: Response) => Promise<void>;
@@ -45,9 +50,13 @@ export type CallModel = (identity: TaskIdentity, request: Request, response: Res
 export interface Call {
   readonly id: string;
   readonly identity: TaskIdentity;
-  readonly model: string;
+  /** That of the task, then those that may stand in for it. */
+  readonly models: readonly [string, ...string[]];
+  /** Which of them answers; known once one does. */
+  model: string;
   readonly isStream: boolean;
-  readonly body: string;
+  readonly body: (model: string) => string;
+  readonly reserved: Reservation;
   readonly watch: AnswerWatch;
   readonly fuse: Fuse;
 }
@@ -55,14 +64,17 @@ export interface Call {
 /**
  * Makes one model call for a task: admit, ask upstream, pass the answer on, meter it, end.
  *
- * Order    the row of the call is closed before the last byte goes out, so whoever has the answer can sum the usage.
+ * Order    the row of the call is closed before the last byte goes out, so whoever has the answer can sum the usage; an
+ *          attempt that is halted was told to stop by then.
  * Errors   none; whatever fails is answered in OpenAI's shape and recorded.
  */
 export function makeCallModel(parts: CallModelParts): CallModel {
   return async (identity, request, response) => {
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
     let call: Call;
     try {
-      call = await admit(parts, identity, await readCompletionRequest(request, parts.bodyLimitBytes));
+      call = await admit(parts, identity, await readCompletionRequest(request, parts.bodyLimitBytes), gone.signal);
     } catch (error) {
       // The caller went away while it was still sending: nobody asked, nobody listens.
       if (response.destroyed) return;
@@ -85,35 +97,73 @@ export function makeCallModel(parts: CallModelParts): CallModel {
   };
 }
 
+/** How often a call that waits for a budget looks again. */
+const lookAgainMs = 250;
+
+/** Waits while open calls hold what is left of a budget. Throws a `ModelFault`. */
 export async function admit(
   parts: CallModelParts,
   identity: TaskIdentity,
   completion: CompletionRequest,
+  gone: AbortSignal,
 ): Promise<Call> {
-  const { models } = parts;
-  // An alias means the task's model, which may itself be one.
-  const model = models.resolve(
-    isModelAlias(completion.model) ? identity.model : completion.model,
-    identity.allowedModels,
-  );
+  const models = modelsOf(parts, identity, completion);
+  const [model] = models;
   const id = uuidv7(parts.clock);
-  const outcome = await openCall(parts.database.as<GatewayTables>(), {
-    id,
-    identity,
-    model,
-    now: parts.clock.now(),
-    maximumCalls: parts.maximumCalls,
-  });
-  if (outcome === 'limit') throw callLimitReached();
-  if (outcome === 'ended') throw tokenEnded();
+  const words = { ...parts.words, dialect: parts.upstream.dialect };
+  const body = (name: string): string => completion.forward(name, words);
+  const bounds = [words.maxTokens, completion.outputAtMost].filter((bound) => typeof bound === 'number');
+  const outputAtMost = bounds.length === 0 ? null : Math.min(...bounds);
+  const reserved = reserve(parts.prices, model, Buffer.byteLength(body(model)), outputAtMost);
+  await beAdmitted(parts, { id, identity, model, reserved }, gone);
   if (completion.leftOut.length > 0)
     parts.log.debug(
       { taskId: identity.taskId, callId: id, fields: namesOf(completion.leftOut) },
       'fields not passed on',
     );
-  const body = completion.forward(model);
   const fuse = lightFuse(parts.silenceMs, parts.callMs);
-  return { id, identity, model, isStream: completion.isStream, body, watch: watchAnswer(), fuse };
+  return { id, identity, models, model, isStream: completion.isStream, body, reserved, watch: watchAnswer(), fuse };
+}
+
+/** An alias means the task's model, which may itself be one. */
+function modelsOf(
+  { models }: CallModelParts,
+  identity: TaskIdentity,
+  completion: CompletionRequest,
+): readonly [string, ...string[]] {
+  const allowed = identity.allowedModels;
+  const first = models.resolve(isModelAlias(completion.model) ? identity.model : completion.model, allowed);
+  const others = [...(identity.fallbackModels ?? []), ...models.fallbacks];
+  const mayStandIn = others.filter((name) => name !== first && models.isOffered(name, allowed));
+  return [first, ...new Set(mayStandIn)];
+}
+
+async function beAdmitted(
+  parts: CallModelParts,
+  call: Parameters<typeof admitCall>[1],
+  gone: AbortSignal,
+): Promise<void> {
+  const { identity } = call;
+  const until = performance.now() + parts.silenceMs;
+  for (;;) {
+    const admission = await admitCall(parts, call);
+    if (admission === 'open') return;
+    if (admission === 'ended') throw tokenEnded();
+    if (admission !== 'wait') return refuse(parts, identity, admission, gone);
+    if (gone.aborted) throw endedTurn('task_stopped');
+    if (performance.now() > until) throw budgetHeld();
+    await parts.wait(lookAgainMs, gone);
+  }
+}
+
+/**
+ * Ends the attempt, and holds the answer back until its stop has reached the workspace: a harness that heard of the refusal
+ * first would end by itself, and nothing would prove that all of it did.
+ */
+async function refuse(parts: CallModelParts, identity: TaskIdentity, halt: Halt, gone: AbortSignal): Promise<never> {
+  const isStopped = await parts.onHalt({ taskId: identity.taskId, attempt: identity.attempt, ...halt });
+  if (isStopped) await parts.wait(parts.holdRefusalMs, gone);
+  throw halted(halt.reason);
 }
 
 /** Names only, and only what looks like one: the rest could be anything the client holds. */
@@ -145,14 +195,12 @@ export async function closeFailed(parts: CallModelParts, call: Call, error: unkn
 
 /** The whole answer of a call without a stream; null when it was streamed to the response, which one must have then. */
 export async function exchange(parts: CallModelParts, call: Call, response?: Response): Promise<string | null> {
-  const { clock } = parts;
   const upstream = parts.upstream.with(await parts.providerKey(call.identity.organizationId));
-  const answer = await upstream.send(call.body, call.isStream, call.fuse.signal);
-  if (answer.status !== 200) {
-    const refusal = { status: answer.status, retryAfter: answer.headers.get('retry-after') };
-    const body = await readText(answer, call.fuse, 64 * 1024);
-    throw faultOfRefusal({ ...refusal, body }, upstream.scrub, clock.now());
-  }
+  const { answer, model } = await askUpstream(parts, {
+    ...{ upstream, models: call.models, body: call.body, isStream: call.isStream, fuse: call.fuse },
+    onSwitch: (from, to, code) => recordSwitch(parts, call, from, to, code),
+  });
+  call.model = model;
   const relay = { upstream: answer, watch: call.watch, fuse: call.fuse, scrub: upstream.scrub };
   try {
     if (!call.isStream || response === undefined) return await readWhole(relay);
@@ -164,21 +212,34 @@ export async function exchange(parts: CallModelParts, call: Call, response?: Res
   }
 }
 
+async function recordSwitch(
+  { database, audit, log }: CallModelParts,
+  call: Call,
+  from: string,
+  to: string,
+  code: FaultCode,
+): Promise<void> {
+  const { taskId, attempt, ownerId, organizationId, workspaceId } = call.identity;
+  log.warn({ ...contextOf(call), from, to, errorCode: code }, 'another model is asked');
+  call.model = to;
+  if (audit === null) return;
+  await database.transaction((tx) =>
+    audit.append(tx, {
+      actor: 'service',
+      action: 'model.switched',
+      target: { type: 'task', id: taskId },
+      outcome: 'success',
+      ...{ ownerId, organizationId, workspaceId },
+      data: { attempt, from, to, reason: code },
+    }),
+  );
+}
+
 const statusOf = (fuse: Fuse): CallStatus => {
   const reason = fuse.reason();
   if (reason === 'client_gone') return 'disconnected';
   return reason === 'stopped' ? 'stopped' : 'failed';
 };
-
-/** The provider answered with an error status or not at all, so nothing was used. */
-const costsNothing: ReadonlySet<FaultCode> = new Set([
-  'upstream_refused',
-  'upstream_credentials',
-  'upstream_payment',
-  'upstream_rate_limited',
-  'upstream_failed',
-  'upstream_unreachable',
-]);
 
 export async function close(
   parts: CallModelParts,
@@ -186,24 +247,27 @@ export async function close(
   status: CallStatus,
   errorCode: FaultCode | null,
 ): Promise<void> {
-  const usage = call.watch.usage();
-  const isFree = usage === null && errorCode !== null && costsNothing.has(errorCode);
-  const nothing = { input: 0, cached: 0, output: 0, reasoning: 0 };
-  const tokens = usage?.tokens ?? (isFree ? nothing : null);
-  const listed = usage === null ? null : costOf(parts.prices, call.model, usage.tokens);
-  // A cost computed from numbers that may be too low would pass for the whole.
-  const known = usage === null || usage.isDoubtful ? null : (usage.costMicroUsd ?? listed);
-  const costMicroUsd = isFree ? 0 : known;
-  const priced = usage !== null && usage.costMicroUsd !== null ? 'provider' : 'prices';
-  const costSource = isFree ? 'none' : costMicroUsd === null ? 'unknown' : priced;
-  if (status === 'succeeded' && costMicroUsd === null)
+  const { watch } = call;
+  const bill = billOf(parts.prices, call, status, errorCode);
+  if (status === 'succeeded' && bill.costMicroUsd === null)
     parts.log.warn({ ...contextOf(call), model: call.model }, 'model call has no known cost');
-  const end = { id: call.id, finishedAt: parts.clock.now(), status, finishReason: call.watch.finishReason() };
   try {
-    await closeCall(parts.database.as<GatewayTables>(), { ...end, tokens, costMicroUsd, costSource, errorCode });
+    await closeCall(parts.database.as(), {
+      ...bill,
+      id: call.id,
+      finishedAt: parts.clock.now(),
+      status,
+      model: call.model,
+      finishReason: watch.finishReason(),
+      errorCode,
+      toolCalls: watch.tools.count(),
+      callSignature: watch.tools.signature(),
+      generationId: watch.generationId(),
+    });
+    await lookAfterCall(parts, call.identity, status === 'succeeded' && watch.tools.count() > 0);
   } catch (error) {
-    // The row stays open and so is seen as unpriced; the task need not fail for it.
-    parts.log.error({ ...contextOf(call), err: error, ...tokens, costMicroUsd }, 'model call could not be metered');
+    // The row stays open and so counts as what is held for it; the task need not fail for it.
+    parts.log.error({ ...contextOf(call), err: error, ...bill }, 'model call could not be metered');
   }
 }
 

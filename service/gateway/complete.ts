@@ -16,7 +16,7 @@ export const makeComplete =
   async (identity, body, signal) => {
     const completion = parseCompletion(body);
     if (completion.isStream) throw invalidRequest('a call of the service itself has no stream');
-    const call = await admit(parts, identity, completion);
+    const call = await admit(parts, identity, completion, signal);
     const leave = parts.openCalls.enter(identity, call.fuse);
     const end = (): void => call.fuse.end('stopped');
     signal.addEventListener('abort', end, { once: true });

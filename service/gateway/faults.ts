@@ -6,6 +6,8 @@ export const faultCodes = [
   'model_not_allowed',
   'body_too_large',
   'call_limit_reached',
+  'loop_detected',
+  'budget_held',
   'token_ended',
   'task_stopped',
   'upstream_incomplete',
@@ -17,9 +19,11 @@ export const faultCodes = [
   'upstream_refused',
   'upstream_credentials',
   'upstream_payment',
-  'upstream_rate_limited',
+  'upstream_slow_down',
   'upstream_failed',
   'upstream_unreachable',
+  'upstream_open',
+  'upstream_no_model',
   'internal',
 ] as const;
 export type FaultCode = (typeof faultCodes)[number];
@@ -59,7 +63,12 @@ const failedDependency = 424;
 type UpstreamFault = Extract<FaultCode, `upstream_${string}` | 'task_stopped'>;
 type Once = Exclude<
   UpstreamFault,
-  'upstream_refused' | 'upstream_rate_limited' | 'upstream_failed' | 'upstream_unreachable' | 'upstream_payment'
+  | 'upstream_refused'
+  | 'upstream_slow_down'
+  | 'upstream_failed'
+  | 'upstream_unreachable'
+  | 'upstream_payment'
+  | 'upstream_no_model'
 >;
 
 const onceTexts: Readonly<Record<Once, string>> = {
@@ -72,6 +81,8 @@ const onceTexts: Readonly<Record<Once, string>> = {
   upstream_error: 'The model provider reported a fault in the middle of its answer.',
   upstream_credentials:
     'The model provider does not accept the key of this service. Ask its administrator to check the configured key.',
+  upstream_open:
+    'The model provider failed several times in a row, so it is left alone for a while and this call was not made.',
   task_stopped: 'The task was stopped, so its model call was ended.',
 };
 
@@ -87,11 +98,34 @@ export const upstreamUnreachable = (cause: unknown): ModelFault =>
     { cause },
   );
 
-export const callLimitReached = (): ModelFault =>
+/** What another try may mend, as it is told once no try is left. */
+const lastTexts: Partial<Readonly<Record<FaultCode, string>>> = {
+  upstream_slow_down: 'The model provider asks to slow down, and still did after the call had waited for it.',
+  upstream_failed: 'The model provider failed, also when it was asked once more.',
+};
+
+/** The same fault where the gateway has tried all it may: the harness gives up at once. */
+export const lastTry = (fault: ModelFault): ModelFault =>
+  fault.status === 429 || fault.status >= 500
+    ? new ModelFault(failedDependency, fault.code, lastTexts[fault.code] ?? fault.message, { cause: fault.cause })
+    : fault;
+
+/** No call is made for this attempt any more; the words for the person stand with the task. */
+export const halted = (reason: 'BudgetExceeded' | 'LoopDetected'): ModelFault =>
+  reason === 'LoopDetected'
+    ? new ModelFault(402, 'loop_detected', 'LoopDetected: the agent goes round in circles, so its attempt was halted.')
+    : new ModelFault(
+        402,
+        'call_limit_reached',
+        'BudgetExceeded: this attempt may make no more model calls, by their number or by what they cost.',
+      );
+
+export const budgetHeld = (): ModelFault =>
   new ModelFault(
-    402,
-    'call_limit_reached',
-    'BudgetExceeded: this attempt may make no more model calls, by their number or by what they cost.',
+    429,
+    'budget_held',
+    'What is left of a budget is held for calls that are still open. Wait until they have ended.',
+    { retryAfterSeconds: 5 },
   );
 
 export const tokenEnded = (): ModelFault =>
@@ -106,7 +140,7 @@ export const invalidRequest = (why: string): ModelFault =>
 export const fromServiceError = (error: ServiceError): ModelFault =>
   new ModelFault(
     httpStatus[error.kind],
-    error.code === 'model_not_allowed' ? 'model_not_allowed' : 'internal',
+    error.code === 'model_not_allowed' || error.code === 'model_unpriced' ? 'model_not_allowed' : 'internal',
     error.message,
     { cause: error },
   );

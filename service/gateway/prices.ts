@@ -19,7 +19,15 @@ export interface PriceTable {
   /** Day on which the prices of the house were taken, `YYYY-MM-DD`. */
   readonly taken: string;
   readonly models: ReadonlyMap<string, Price>;
+  /** Of every model that is not listed; left out, such a model has no known price. */
+  readonly others?: Price;
 }
+
+/** Of a model that runs on one's own machines: nobody sends a bill for its tokens. */
+export const freeOfCharge: Price = { input: 0, cached: 0, output: 0, reasoning: 0 };
+
+export const isPriced = (prices: PriceTable, model: string): boolean =>
+  prices.models.has(model) || prices.others !== undefined;
 
 const ownFile = new URL('./prices.json', import.meta.url);
 
@@ -57,7 +65,7 @@ function readPriceFile(file: string | URL): z.output<typeof priceFile> {
 
 /** Cost in integer micro-USD, rounded to the nearest; null when the model has no known price, or none that can be right. */
 export function costOf(prices: PriceTable, model: string, tokens: Tokens): number | null {
-  const known = prices.models.get(model);
+  const known = prices.models.get(model) ?? prices.others;
   if (known === undefined) return null;
   const sum =
     tokens.input * known.input +

@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import { ServiceError } from '../platform/errors.ts';
+import { inDialect, type Dialect } from './dialects.ts';
 import { bodyTooLarge, invalidRequest } from './faults.ts';
 
 /**
@@ -14,6 +15,8 @@ const completion = z.looseObject({
   messages: z.array(z.unknown()).min(1),
   stream: z.boolean().nullish(),
   tools: z.array(z.looseObject({})).nullish(),
+  max_tokens: z.unknown().optional(),
+  max_completion_tokens: z.unknown().optional(),
 });
 
 /**
@@ -53,8 +56,19 @@ export interface CompletionRequest {
   readonly isStream: boolean;
   /** Names of the fields that are not passed on. */
   readonly leftOut: readonly string[];
-  /** The body for upstream, with the model's real name and usage asked for. */
-  forward(model: string): string;
+  /** The longest answer that is asked for, in tokens; null when the request sets no bound. */
+  readonly outputAtMost: number | null;
+  /** The body for upstream, with the model's real name, usage asked for, and what is said here laid over it. */
+  forward(model: string, upstream?: UpstreamWords): string;
+}
+
+/** How one upstream is spoken to, and what the admin sets for every request. */
+export interface UpstreamWords {
+  readonly dialect?: Dialect;
+  /** Bounds the answer; a shorter bound of the request stays. */
+  readonly maxTokens?: number | null;
+  /** Taken where the request names none. */
+  readonly temperature?: number | null;
 }
 
 /** Reads the raw body of a route before which no parser ran. Throws a `ModelFault`. */
@@ -86,7 +100,31 @@ export function parseCompletion(text: string): CompletionRequest {
     model: body.model ?? null,
     isStream,
     leftOut: Object.keys(body).filter((name) => !known.has(name)),
-    forward: (model) => JSON.stringify({ model, ...passedOn(body), ...ownWords(body, isStream) }),
+    outputAtMost: boundOf(body),
+    forward: (model, upstream = {}) => {
+      const words = { model, ...passedOn(body), ...ownWords(body, isStream), ...adminsWords(body, upstream) };
+      return JSON.stringify(upstream.dialect ? inDialect(upstream.dialect, words) : words);
+    },
+  };
+}
+
+const bounds = ['max_completion_tokens', 'max_tokens'] as const;
+const tokenBound = z.number().int().min(1).max(10_000_000);
+
+function boundOf(body: Body): number | null {
+  const named = bounds.flatMap((name) => tokenBound.safeParse(body[name]).data ?? []);
+  return named.length === 0 ? null : Math.max(...named);
+}
+
+function adminsWords(body: Body, { maxTokens = null, temperature = null }: UpstreamWords): Record<string, unknown> {
+  const asked = boundOf(body);
+  const named = bounds.filter((name) => body[name] !== undefined && body[name] !== null);
+  const atMost = maxTokens === null ? null : Math.min(maxTokens, asked ?? maxTokens);
+  return {
+    ...(atMost === null
+      ? {}
+      : Object.fromEntries((named.length > 0 ? named : ['max_tokens']).map((one) => [one, atMost]))),
+    ...(temperature === null || typeof body['temperature'] === 'number' ? {} : { temperature }),
   };
 }
 

@@ -31,9 +31,10 @@ export interface Refusal {
 /**
  * An upstream's error status as the harness shall see it.
  *
- * 429, 5xx     passed on with `Retry-After`, so that the harness's own bounded retries work; our words, not the provider's.
+ * 429, 5xx     with `Retry-After`, for whoever tries again; our words, not the provider's.
  * 401, 403     the service's key is at fault, not the task's token: 424.
  * 402          passed on.
+ * 404          the model is not there.
  * other        the provider's status and words (the harness reads "context length" there), unless its words would make
  *              the harness repeat a request that cannot succeed.
  */
@@ -41,8 +42,7 @@ export function faultOfRefusal(refusal: Refusal, scrub: (text: string) => string
   const { status } = refusal;
   const seconds = retryAfterSeconds(refusal.retryAfter, now);
   const after = seconds === undefined ? {} : { retryAfterSeconds: seconds };
-  if (status === 429)
-    return new ModelFault(429, 'upstream_rate_limited', 'The model provider asks to slow down.', after);
+  if (status === 429) return new ModelFault(429, 'upstream_slow_down', 'The model provider asks to slow down.', after);
   if (status === 408 || status >= 500)
     return new ModelFault(status === 408 ? 503 : status, 'upstream_failed', 'The model provider failed.', after);
   if (status === 401 || status === 403) return endedTurn('upstream_credentials');
@@ -58,7 +58,7 @@ export function faultOfRefusal(refusal: Refusal, scrub: (text: string) => string
   // 409 would be tried again by its number.
   return new ModelFault(
     status === 409 ? 400 : status,
-    'upstream_refused',
+    status === 404 ? 'upstream_no_model' : 'upstream_refused',
     `The model provider refused the request.${words}`,
   );
 }

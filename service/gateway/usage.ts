@@ -27,6 +27,9 @@ const count = z.number().int().min(0).max(tokensAtMost).nullish();
 const usageSchema = z.looseObject({
   prompt_tokens: count,
   completion_tokens: count,
+  total_tokens: count,
+  /** DeepSeek's name for what others call cached. */
+  prompt_cache_hit_tokens: count,
   prompt_tokens_details: z.looseObject({ cached_tokens: count }).nullish(),
   completion_tokens_details: z.looseObject({ reasoning_tokens: count }).nullish(),
   cost: z.unknown().optional(),
@@ -48,11 +51,11 @@ export interface UsageMeter {
  *          A cost that cannot be right counts as not reported.
  */
 export function makeUsageMeter(): UsageMeter {
-  const largest = { prompt: 0, completion: 0, cached: 0, reasoning: 0 };
+  const largest: Seen = { prompt: 0, completion: 0, total: 0, cached: 0, reasoning: 0 };
   let costUsd: number | null = null;
   let hasTokens = false;
   let isDoubtful = false;
-  const raise = (name: keyof typeof largest, value: number | null | undefined): void => {
+  const raise = (name: keyof Seen, value: number | null | undefined): void => {
     largest[name] = Math.max(largest[name], value ?? 0);
   };
   return {
@@ -67,7 +70,8 @@ export function makeUsageMeter(): UsageMeter {
       if (typeof data.prompt_tokens === 'number' || typeof data.completion_tokens === 'number') hasTokens = true;
       raise('prompt', data.prompt_tokens);
       raise('completion', data.completion_tokens);
-      raise('cached', data.prompt_tokens_details?.cached_tokens);
+      raise('total', data.total_tokens);
+      raise('cached', data.prompt_tokens_details?.cached_tokens ?? data.prompt_cache_hit_tokens);
       raise('reasoning', data.completion_tokens_details?.reasoning_tokens);
       const cost = usd.safeParse(data.cost);
       if (cost.success) costUsd = Math.max(costUsd ?? 0, cost.data);
@@ -83,9 +87,53 @@ export function makeUsageMeter(): UsageMeter {
   };
 }
 
-/** The provider's words in ours. A provider that counts reasoning beside the output, not inside it, is understood too. */
-function tokensOf(seen: { prompt: number; completion: number; cached: number; reasoning: number }): Tokens {
-  const cached = Math.min(seen.prompt, seen.cached);
-  const output = seen.reasoning > seen.completion ? seen.completion : seen.completion - seen.reasoning;
-  return { input: seen.prompt - cached, cached, output, reasoning: seen.reasoning };
+type Seen = Record<'prompt' | 'completion' | 'total' | 'cached' | 'reasoning', number>;
+
+/**
+ * The provider's words in ours; their sum is the provider's own total.
+ *
+ * Trap     most count reasoning inside the completion, some (Gemini, xAI) beside it. Their total tells which; without
+ *          one, reasoning larger than the completion can only stand beside it.
+ */
+function tokensOf({ prompt, completion, total, cached, reasoning }: Seen): Tokens {
+  const fromCache = Math.min(prompt, cached);
+  const input = { input: prompt - fromCache, cached: fromCache };
+  const beside = total - prompt - completion;
+  if (beside > 0) return { ...input, output: completion, reasoning: beside };
+  if (total === 0 && reasoning > completion) return { ...input, output: completion, reasoning };
+  const inside = Math.min(reasoning, completion);
+  return { ...input, output: completion - inside, reasoning: inside };
+}
+
+/** What an upstream knows of a call afterwards: `GET /generation` of OpenRouter, in the words of its reference. */
+const recalled = z.looseObject({
+  data: z.looseObject({
+    native_tokens_prompt: count,
+    native_tokens_completion: count,
+    native_tokens_reasoning: count,
+    native_tokens_cached: count,
+    total_cost: z.unknown().optional(),
+  }),
+});
+
+/** Usage of a call that ended before it was reported; null when the text says nothing usable. */
+export function recalledUsage(text: string): ReportedUsage | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  const result = recalled.safeParse(value);
+  if (!result.success) return null;
+  const { data } = result.data;
+  const meter = makeUsageMeter();
+  meter.see({
+    prompt_tokens: data.native_tokens_prompt,
+    completion_tokens: data.native_tokens_completion,
+    prompt_tokens_details: { cached_tokens: data.native_tokens_cached },
+    completion_tokens_details: { reasoning_tokens: data.native_tokens_reasoning },
+    cost: data.total_cost,
+  });
+  return meter.usage();
 }

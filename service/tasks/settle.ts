@@ -25,7 +25,7 @@ export type FinishedHook = (tx: Transaction, task: TaskRecord) => Promise<readon
 export interface SettleParts {
   readonly audit: AuditLog;
   readonly approvals: Approvals;
-  readonly gateway: Pick<Gateway, 'revokeTaskTokens' | 'usageOf' | 'hasReachedCallLimit'>;
+  readonly gateway: Pick<Gateway, 'revokeTaskTokens' | 'usageOf' | 'haltOf'>;
   readonly clock: Clock;
   readonly onFinished: FinishedHook;
 }
@@ -43,7 +43,7 @@ export async function endModelCalls(
   await notify(tx, endCallsChannel, taskId);
 }
 
-/** The verdict on evidence; a failure behind which the ceiling of model calls stands is named after it. */
+/** The verdict on evidence; what the gateway halted is named after its reason. */
 async function judgeAttempt(
   tx: Transaction,
   gateway: SettleParts['gateway'],
@@ -51,9 +51,10 @@ async function judgeAttempt(
   evidence: Evidence,
 ): Promise<Verdict> {
   const verdict = judge({ evidence, stopReason: task.stopReason, isVerifyAsked: task.verify !== null });
-  if (verdict.outcome !== 'failed' || !(await gateway.hasReachedCallLimit(tx, task.id, task.attempt))) return verdict;
-  const message = 'The attempt used up the model calls it may make, or the money it may spend on them.';
-  return { outcome: 'failed', reason: 'BudgetExceeded', message, retryable: false };
+  if (verdict.outcome !== 'failed' && verdict.outcome !== 'stopped') return verdict;
+  const halt = await gateway.haltOf(tx, task.id, task.attempt);
+  if (halt === null || verdict.reason === 'StopUnproven' || verdict.reason === 'UserStopped') return verdict;
+  return { ...verdict, reason: halt.reason, message: halt.message, retryable: false };
 }
 
 /**

@@ -107,6 +107,7 @@ withDockerAtLength('outrigger up on a machine with Docker', () => {
           AUDIT_SIGNING_KEY: Buffer.alloc(32, 8).toString('base64'),
           MODEL_UPSTREAM_URL: model.url,
           OUTRIGGER_MODEL: 'scripted/test',
+          OUTRIGGER_ALLOW_UNPRICED_MODELS: 'true',
           IMG_ORG: organization,
           BASE_IMAGE: bareImage,
           ALLOW_LOCAL_BASE: '1',

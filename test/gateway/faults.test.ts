@@ -1,11 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import {
-  callLimitReached,
   endedTurn,
   endsTheTurn,
   faultBody,
+  halted,
+  lastTry,
   tokenEnded,
   bodyTooLarge,
+  upstreamUnreachable,
 } from '../../service/gateway/faults.ts';
 import { makeEventSplitter, dataOf } from '../../service/gateway/sse.ts';
 import { faultOfRefusal } from '../../service/gateway/upstream-refusal.ts';
@@ -25,13 +27,18 @@ describe('a fault that ends the turn (part of D6)', () => {
         'upstream_too_long',
         'upstream_error',
         'upstream_credentials',
+        'upstream_open',
         'task_stopped',
       ] as const
     ).map((code) => endedTurn(code)),
-    callLimitReached(),
+    halted('BudgetExceeded'),
+    halted('LoopDetected'),
     tokenEnded(),
     bodyTooLarge(),
     refusal(402, 'Insufficient credits'),
+    lastTry(refusal(429, 'Slow down')),
+    lastTry(refusal(503, 'Overloaded')),
+    lastTry(upstreamUnreachable(new Error('no route'))),
   ])('has a status and a text on which the harness gives up ($code)', (fault) => {
     expect([408, 409, 429]).not.toContain(fault.status);
     expect(fault.status).toBeGreaterThanOrEqual(400);

@@ -53,6 +53,8 @@ export async function startGateway(options: HarnessOptions = {}): Promise<Gatewa
     defaultModel: 'scripted/model',
     allowedModels: ['scripted/model', 'scripted/other'],
     prices: { taken: '2026-11-21', models: new Map() },
+    allowUnpriced: true,
+    wait: () => Promise.resolve(),
     ...gatewayOptions,
     database,
     upstream: { url: upstreamUrl ?? model.url, apiKey, timeoutMs: timeoutMs ?? 5_000 },

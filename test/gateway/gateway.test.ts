@@ -169,7 +169,8 @@ describe('the end of a call (part of D6)', () => {
     expect(upstream?.aborted).toBe(true);
     expect(await rowOf(identity.taskId)).toMatchObject({
       status: 'disconnected',
-      input_tokens: null,
+      is_estimate: true,
+      output_tokens: 32_768,
       cost_micro_usd: null,
       cost_source: 'unknown',
     });
@@ -205,16 +206,17 @@ describe('the end of a call (part of D6)', () => {
     await until(() => harness.gateway.openCalls(other.identity.taskId) === 0);
   });
 
-  it('passes 429 on with the time to wait, and 5xx as it is', async () => {
+  it('asks twice after 429 and 5xx, then ends the turn, and none of it costs anything', async () => {
     const [limited, failing] = [await harness.newTask(), await harness.newTask()];
+    const before = harness.model.requests.length;
 
     const slow = await harness.ask(limited.token, 'SCENARIO:err429');
     const broken = await harness.ask(failing.token, 'SCENARIO:err500');
 
-    expect([slow.status, slow.headers.get('retry-after')]).toEqual([429, '2']);
-    expect(broken.status).toBe(500);
-    const free = { status: 'failed', cost_micro_usd: 0, cost_source: 'none' };
-    expect(await rowOf(limited.identity.taskId)).toMatchObject({ ...free, error_code: 'upstream_rate_limited' });
+    expect([slow.status, broken.status]).toEqual([424, 424]);
+    expect(harness.model.requests.length - before).toBe(4);
+    const free = { status: 'failed', cost_micro_usd: 0, cost_source: 'none', is_estimate: false };
+    expect(await rowOf(limited.identity.taskId)).toMatchObject({ ...free, error_code: 'upstream_slow_down' });
     expect(await rowOf(failing.identity.taskId)).toMatchObject({ ...free, error_code: 'upstream_failed' });
   });
 

@@ -86,9 +86,9 @@ describe('the ceiling of calls (part of D6)', () => {
     expect(fresh.status).toBe(200);
     await fresh.text();
     const limits = await harness.database.transaction((tx) =>
-      Promise.all([1, 2].map((attempt) => harness.gateway.hasReachedCallLimit(tx, identity.taskId, attempt))),
+      Promise.all([1, 2].map((attempt) => harness.gateway.haltOf(tx, identity.taskId, attempt))),
     );
-    expect(limits).toEqual([true, false]);
+    expect(limits).toMatchObject([{ reason: 'BudgetExceeded' }, null]);
   });
 });
 

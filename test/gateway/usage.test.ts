@@ -93,6 +93,8 @@ describe('usage (part of P-54)', () => {
       reasoning_tokens: 14,
       calls: 2,
       cost_micro_usd: 1840,
+      tool_calls: 0,
+      estimated_calls: 0,
       unpriced_calls: 0,
     });
     const total = (await rows()).reduce((sum, row) => sum + Number(row['cost_micro_usd']), 0);

@@ -87,6 +87,7 @@ export async function startTestService(
       OUTRIGGER_LISTEN: '127.0.0.1:0',
       MODEL_UPSTREAM_URL: model.url,
       OUTRIGGER_MODEL: 'scripted/test',
+      OUTRIGGER_ALLOW_UNPRICED_MODELS: 'true',
       CREDENTIAL_ENCRYPTION_KEYRING: JSON.stringify({ '1': randomBytes(32).toString('base64') }),
       CREDENTIAL_ENCRYPTION_KEY_VERSION: '1',
       AUDIT_SIGNING_KEY: randomBytes(32).toString('base64'),

@@ -79,6 +79,7 @@ export async function makeTasksRoom(
     defaultModel: 'scripted/test',
     allowedModels: null,
     prices: loadPrices(),
+    allowUnpriced: true,
     clock,
     log: silentLogger,
   });

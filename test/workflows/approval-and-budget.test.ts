@@ -70,12 +70,18 @@ describe('the budget of a step (part of D9)', () => {
     expect(again.attempt).toBe(2);
     expect(await statusOf(again)).toBe(402);
     expect([await statusOf(of('free')), await statusOf(of('free'))]).toEqual([200, 200]);
-    await room.succeed(again, { last_message: { finish: null, error, text: '' } });
+    const stop = {
+      stopped_at: new Date().toISOString(),
+      method: 'abort' as const,
+      processes_left: 0,
+      tokens_after_stop: 0,
+    };
+    await room.succeed(again, { stop, last_message: { finish: null, error, text: '' } });
     await room.succeed(of('free'));
 
     const workflow = await room.finished(id);
     expect(workflow.steps).toMatchObject([
-      { outcome: 'failed', reason: 'BudgetExceeded', usage: { calls: 1 } },
+      { outcome: 'stopped', reason: 'BudgetExceeded', usage: { calls: 1 } },
       { outcome: 'succeeded', usage: { calls: 2 } },
     ]);
   });

@@ -86,6 +86,8 @@ export function makeStage(options: StageOptions): Stage {
           OUTRIGGER_LISTEN: listen,
           MODEL_UPSTREAM_URL: options.model.url,
           OUTRIGGER_MODEL: options.model.name,
+          // The scripted model has no price; a real one may be newer than our list.
+          OUTRIGGER_ALLOW_UNPRICED_MODELS: 'true',
           ...(options.model.apiKey === undefined ? {} : { OPENROUTER_API_KEY: options.model.apiKey }),
           ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),
           ...(options.slots === undefined ? {} : { OUTRIGGER_MAX_CONCURRENT_PER_WORKSPACE: String(options.slots) }),

@@ -1,0 +1,56 @@
+import { costOf, type PriceTable } from './prices.ts';
+import type { Tokens } from './usage.ts';
+
+/**
+ * The most that a call may use, known before it is made. It is held against budgets while the call runs, and stands as
+ * an estimate for a call whose usage nobody will ever report.
+ */
+export interface Reservation {
+  readonly input: number;
+  readonly output: number;
+  /** Null for a model without a price. */
+  readonly microUsd: number | null;
+}
+
+/** Taken for the answer where a request sets no bound; more than the usual longest answer of today's models. */
+export const outputAssumed = 32_768;
+
+/**
+ * Shape    a token stands for at least one byte of the request, so its bytes bound its tokens (pictures and files that
+ *          are named by an address aside). The bound of the answer is the request's own, or `outputAssumed`.
+ */
+export function reserve(
+  prices: PriceTable,
+  model: string,
+  bodyBytes: number,
+  outputAtMost: number | null,
+): Reservation {
+  const output = outputAtMost ?? outputAssumed;
+  return { input: bodyBytes, output, microUsd: costAtMost(prices, model, { input: bodyBytes, output }) };
+}
+
+/** The dearer of the two kinds on each side: nobody knows yet what comes from a cache, or what is reasoning. */
+function costAtMost(prices: PriceTable, model: string, { input, output }: { input: number; output: number }) {
+  const asInput = { input, cached: 0, output, reasoning: 0 };
+  const asOthers = { input: 0, cached: input, output: 0, reasoning: output };
+  const costs = [asInput, asOthers].map((tokens) => costOf(prices, model, tokens));
+  return costs.includes(null) ? null : Math.max(...costs.map((cost) => cost ?? 0));
+}
+
+/** What a call counts as until, or unless, the provider says more: what was reported, filled up to the bound. */
+export function estimateOf(
+  reserved: Reservation,
+  seen: { readonly tokens: Tokens | null; readonly isWhole: boolean; readonly bytes: number },
+): Tokens {
+  const { tokens } = seen;
+  // A whole answer has no more tokens than bytes; of one that broke, the provider may have made all that it was allowed.
+  const outputAtMost = seen.isWhole ? Math.min(reserved.output, seen.bytes) : reserved.output;
+  if (tokens === null) return { input: reserved.input, cached: 0, output: outputAtMost, reasoning: 0 };
+  const hasInput = tokens.input + tokens.cached > 0;
+  return {
+    input: hasInput ? tokens.input : reserved.input,
+    cached: tokens.cached,
+    output: Math.max(tokens.output, outputAtMost - tokens.reasoning),
+    reasoning: tokens.reasoning,
+  };
+}
