@@ -757,19 +757,118 @@ export interface ServiceRequests {
   wake: { payload: Record<string, never>; data: Record<string, never> };
   /** What the harness loads here; nothing of the repository is started to find out. */
   plugins: { payload: Record<string, never>; data: HarnessParts };
-  /** The files that lie directly in a folder of the repository, at most 1000; links and folders are none of them. */
-  listFiles: {
+  /** The committed files that lie directly in a folder of the repository, at most 1000; links and folders are none of them. */
+  listCommitted: {
     payload: CommittedState & { readonly folder: string };
     data: { readonly files: readonly { readonly path: string; readonly bytes: number }[] };
   };
-  /** The text of one file of the repository, at most 512 KiB. */
-  readFile: { payload: CommittedState & { readonly path: string }; data: { readonly text: string } };
-  /** Lines of the repository's files that hold a text, at most 200, each cut to 500 characters. */
-  searchCode: {
+  /** The text of one committed file of the repository, at most 512 KiB. */
+  readCommitted: { payload: CommittedState & { readonly path: string }; data: { readonly text: string } };
+  /** Lines of the repository's committed files that hold a text, at most 200, each cut to 500 characters. */
+  searchCommitted: {
     payload: CommittedState & { readonly text: string };
     data: { readonly matches: readonly { readonly path: string; readonly line: number; readonly text: string }[] };
   };
+  /** One file as it lies on the disk. */
+  readFile: { payload: ToolGrant & { readonly path: string }; data: string | EncodedContent };
+  /** Replaces a file whole, or makes it with the folders above it. */
+  writeFile: {
+    payload: ToolGrant & { readonly path: string; readonly content: string; readonly encoding?: 'base64' };
+    data: undefined;
+  };
+  /** What lies directly in a folder, by name; without `path` the workspace itself. */
+  listFiles: {
+    payload: ToolGrant & { readonly path?: string };
+    data: readonly { readonly name: string; readonly isDirectory: boolean }[];
+  };
+  /** Runs one program without a shell: `command` is split into words as a shell would, and nothing else of it is. */
+  runCommand: { payload: ToolGrant & RunCommand; data: CommandOutput };
+  /** `path:line` of whatever matches the regular expression; empty where nothing does. */
+  searchCode: { payload: ToolGrant & { readonly query: string; readonly path?: string }; data: string };
+  /** Commits everything that changed in a repository: `path`, or the one that the agent works in. */
+  gitCommit: {
+    payload: ToolGrant & {
+      readonly message: string;
+      readonly path?: string;
+      /** Author and committer. */
+      readonly identity: { readonly name: string; readonly email: string };
+      /** Lines such as `Agent-Command: 1f0c…` at the end of the message. */
+      readonly trailers?: readonly string[];
+    };
+    data: { readonly commit: string; readonly branch: string; readonly files: number };
+  };
+  /** Pushes what is committed to `branch`, or to the branch that is checked out, over the broker. */
+  gitPush: {
+    payload: ToolGrant & { readonly path?: string; readonly branch?: string };
+    data: { readonly repository: string; readonly branch: string; readonly commit: string };
+  };
 }
+
+/** What a bridge tool may do: read only in `read-only`, in `ask` what a person approved, in `trusted` anything. */
+export interface ToolGrant {
+  /** Default: what the service sends was judged there. */
+  readonly profile?: Profile;
+  /** Somebody who may use the workspace approved exactly this call. */
+  readonly approved?: boolean;
+}
+
+/** The content of a file that is no UTF-8 text. */
+export interface EncodedContent {
+  readonly content: string;
+  readonly encoding: 'base64';
+}
+
+export interface RunCommand {
+  readonly command: string;
+  /** Default: `toolLimits.commandSeconds`. */
+  readonly timeoutSeconds?: number;
+}
+
+export interface CommandOutput {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** 124 where the time was up; null where a signal ended it. */
+  readonly exitCode: number | null;
+  /** Whether there was more output than is shown. */
+  readonly truncated: boolean;
+}
+
+/** The tools of a bridge: what a service, a chat or a program of the workspace may ask of a workspace's files and programs. */
+export const toolTypes = [
+  'readFile',
+  'writeFile',
+  'listFiles',
+  'runCommand',
+  'searchCode',
+  'gitCommit',
+  'gitPush',
+] as const satisfies readonly ServiceRequestType[];
+export type ToolType = (typeof toolTypes)[number];
+
+/** Tools that change nothing: all that the profile `read-only` allows. */
+export const readingTools: readonly ToolType[] = ['readFile', 'listFiles', 'searchCode'];
+
+/** Bounds of the tools; sizes in bytes. */
+export const toolLimits = {
+  fileBytes: 512 * 1024,
+  /** Of stdout and of stderr. */
+  outputBytes: 128 * 1024,
+  listEntries: 5_000,
+  commandCharacters: 32 * 1024,
+  commandSeconds: 30,
+  mostCommandSeconds: 300,
+  /** Programs that run at once for one bridge. */
+  commandsAtOnce: 4,
+  /** A token bucket: so many calls at once, and so many more each second. */
+  burst: 60,
+  perSecond: 10,
+} as const;
+
+/** The literal answer to a path that leads out of the workspace. */
+export const pathTraversal = 'Path traversal detected';
+
+/** The literal answer to a tool or program that the profile does not allow. */
+export const commandNotAllowed = (name: string): string => `Command not allowed: ${name}`;
 
 export type BridgeRequestType = keyof BridgeRequests;
 export type ServiceRequestType = keyof ServiceRequests;

@@ -66,10 +66,12 @@ function makeCommittedFiles(call: CallBridge): CommittedFiles {
   return {
     list: ({ workspaceId, baseCommits: commits }, folder, signal) =>
       asFailure(
-        call(workspaceId, 'listFiles', { commits, folder }, signal).then(({ files }) => files.map(({ path }) => path)),
+        call(workspaceId, 'listCommitted', { commits, folder }, signal).then(({ files }) =>
+          files.map(({ path }) => path),
+        ),
       ),
     read: ({ workspaceId, baseCommits: commits }, path, signal) =>
-      asFailure(call(workspaceId, 'readFile', { commits, path }, signal).then(({ text }) => text)),
+      asFailure(call(workspaceId, 'readCommitted', { commits, path }, signal).then(({ text }) => text)),
   };
 }
 

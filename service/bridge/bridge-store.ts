@@ -191,11 +191,13 @@ export const wakeBridge = (tx: Transaction, workspaceId: string): Promise<void> 
  * Unanswered commands of a workspace but those of `except`, oldest first.
  *
  * Safety  ids are drawn before commit, so that a lower one may show up later: no high-water mark can stand for `except`.
+ *         Calls from before `calls.since` are left out: nobody waits for them any more, and they must not be done later.
  */
 export async function pendingFrames(
   database: Database,
   workspaceId: string,
   except: readonly string[],
+  calls: { readonly types: readonly string[]; readonly since: Date },
 ): Promise<readonly StoredFrame[]> {
   const rows = await database
     .as<Tables>()
@@ -204,6 +206,12 @@ export async function pendingFrames(
     .where('workspace_id', '=', workspaceId)
     .where('acked_at', 'is', null)
     .where((where) => where.not(where('frame_id', '=', where.fn.any(where.val([...except])))))
+    .where((where) =>
+      where.or([
+        where.not(where('type', '=', where.fn.any(where.val([...calls.types])))),
+        where('created_at', '>', calls.since),
+      ]),
+    )
     .orderBy('id')
     .limit(100)
     .execute();

@@ -1,10 +1,17 @@
 import { z } from 'zod';
-import { harnessPartsBounds, type ServiceRequests, type ServiceRequestType } from '../../modules/contract.ts';
+import {
+  harnessPartsBounds,
+  toolLimits,
+  type RunCommand,
+  type ServiceRequests,
+  type ServiceRequestType,
+} from '../../modules/contract.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { ServiceError } from '../platform/errors.ts';
 import type { Listener } from '../platform/listener.ts';
 import { pause } from '../platform/pause.ts';
+import { toolAnswers } from './tool-answers.ts';
 import { forgetFrame, readReply, replyChannel, sendToBridge } from './bridge-store.ts';
 
 const text = z.string();
@@ -22,12 +29,13 @@ export const harnessParts = z.object({
 
 /** What a bridge may answer: a workspace is hostile ground. */
 const answers = {
-  listFiles: z.object({ files: z.array(z.object({ path: text.max(4_096), bytes: count })).max(1_000) }),
-  readFile: z.object({ text }),
   plugins: harnessParts,
-  searchCode: z.object({
+  listCommitted: z.object({ files: z.array(z.object({ path: text.max(4_096), bytes: count })).max(1_000) }),
+  readCommitted: z.object({ text }),
+  searchCommitted: z.object({
     matches: z.array(z.object({ path: text.max(4_096), line: count, text: text.max(500) })).max(200),
   }),
+  ...toolAnswers,
 } satisfies { [Type in ServiceRequestType]?: z.ZodType<ServiceRequests[Type]['data']> };
 
 export type CallType = keyof typeof answers;
@@ -35,11 +43,24 @@ export type CallType = keyof typeof answers;
 /** Commands whose answer somebody waits for. */
 export const callTypes: ReadonlySet<string> = new Set(Object.keys(answers));
 
+/** What a bridge said: data of the form that was asked for, or why it refuses. */
+export type BridgeAnswer<Type extends CallType> =
+  | { readonly success: true; readonly data: ServiceRequests[Type]['data'] }
+  | { readonly success: false; readonly error: string };
+
 /**
- * Asks the bridge of a workspace, through whichever replica holds its connection, and answers what it said.
+ * Asks the bridge of a workspace, through whichever replica holds its connection; a refusal is an answer.
  *
- * Errors  `unavailable` where no bridge answers in time; `unprocessable` with the bridge's own words where it refuses.
+ * Errors  `unavailable` where no bridge answers in time.
  */
+export type AskBridge = <Type extends CallType>(
+  workspaceId: string,
+  type: Type,
+  payload: ServiceRequests[Type]['payload'],
+  signal?: AbortSignal,
+) => Promise<BridgeAnswer<Type>>;
+
+/** The same, but answers only what the bridge did: a refusal is thrown, `unprocessable` with the bridge's own words. */
 export type CallBridge = <Type extends CallType>(
   workspaceId: string,
   type: Type,
@@ -47,16 +68,19 @@ export type CallBridge = <Type extends CallType>(
   signal?: AbortSignal,
 ) => Promise<ServiceRequests[Type]['data']>;
 
+/** How long anything may take that says nothing else. */
 const answerMs = 30_000;
+/** No call is waited for longer than this. */
+export const longestCallMs = toolLimits.mostCommandSeconds * 1_000 + answerMs;
 /** A word of the database that was missed costs as long. */
 const lookAnywayMs = 2_000;
 
-export function makeCallBridge(parts: {
+export function makeAskBridge(parts: {
   readonly database: Database;
   readonly listener: Pick<Listener, 'on'>;
   readonly clock: Clock;
   readonly timeoutMs?: number;
-}): CallBridge {
+}): AskBridge {
   const { database, clock, timeoutMs = answerMs } = parts;
   const waiting = new Map<string, AbortController>();
   parts.listener.on(
@@ -78,19 +102,40 @@ export function makeCallBridge(parts: {
 
   return async (workspaceId, type, payload, signal) => {
     const frameId = await database.transaction((tx) => sendToBridge(tx, clock, workspaceId, type, payload));
-    const late = AbortSignal.timeout(timeoutMs);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), timeoutMs + secondsOf(type, payload) * 1_000);
     try {
-      const reply = await replyTo(frameId, signal ? AbortSignal.any([signal, late]) : late);
+      const reply = await replyTo(frameId, signal ? AbortSignal.any([signal, late.signal]) : late.signal);
       if (!reply) throw notAnswered(type);
-      if (!reply.success) throw refused(type, reply.error);
+      if (!reply.success) return reply;
       const data = answers[type].safeParse(reply.data);
-      if (!data.success) throw refused(type, 'its answer has a form that nobody knows');
-      return data.data;
+      if (!data.success) return { success: false, error: 'its answer has a form that nobody knows' };
+      return { success: true, data: data.data as never };
     } finally {
+      clearTimeout(timer);
       waiting.delete(frameId);
       await forgetFrame(database, frameId);
     }
   };
+}
+
+export const makeCallBridge = (parts: Parameters<typeof makeAskBridge>[0]): CallBridge =>
+  throughAsking(makeAskBridge(parts));
+
+export const throughAsking =
+  (ask: AskBridge): CallBridge =>
+  async (workspaceId, type, payload, signal) => {
+    const answer = await ask(workspaceId, type, payload, signal);
+    if (!answer.success) throw refused(type, answer.error);
+    return answer.data;
+  };
+
+/** What a call may take beside the usual time, as the bridge bounds it. */
+function secondsOf(type: CallType, payload: object): number {
+  if (type === 'gitPush') return toolLimits.mostCommandSeconds;
+  if (type !== 'runCommand') return 0;
+  const { timeoutSeconds: asked } = payload as RunCommand;
+  return Math.min(Math.max(asked ?? toolLimits.commandSeconds, 0), toolLimits.mostCommandSeconds);
 }
 
 const notAnswered = (type: string): ServiceError =>

@@ -13,7 +13,7 @@ import type { Database } from '../platform/database.ts';
 import { asServiceError } from '../platform/http.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { BridgeHandlers, BridgeIdentity, StoredFrame } from './bridge.ts';
-import { callTypes } from './call-bridge.ts';
+import { callTypes, longestCallMs } from './call-bridge.ts';
 import { acknowledge, pendingFrames, replaceToken, touch } from './bridge-store.ts';
 import { incomingFrame, isRequestType, requestSchemas } from './frames.ts';
 
@@ -206,7 +206,8 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
   }
 
   async function sendPending(): Promise<void> {
-    for (const frame of await pendingFrames(database, bridge.workspaceId, [...sent.keys()])) {
+    const calls = { types: [...callTypes], since: new Date(clock.now().getTime() - longestCallMs) };
+    for (const frame of await pendingFrames(database, bridge.workspaceId, [...sent.keys()], calls)) {
       sent.set(frame.frameId, frame);
       send({ id: frame.frameId, type: frame.type, payload: frame.payload });
     }

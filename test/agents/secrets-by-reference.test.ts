@@ -111,8 +111,8 @@ it('S-10 both agents get their secrets by reference: they are used at broker and
   await give('agentzero', 'OPENROUTER_API_KEY', canary.key);
   await give('kubernetes', 'KUBECONFIG', cluster.kubeconfig);
   const manifest = stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'page' } });
-  bridge.answers.set('listFiles', () => ({ files: [{ path: 'deploy/page.yaml', bytes: manifest.length }] }));
-  bridge.answers.set('readFile', () => ({ text: manifest }));
+  bridge.answers.set('listCommitted', () => ({ files: [{ path: 'deploy/page.yaml', bytes: manifest.length }] }));
+  bridge.answers.set('readCommitted', () => ({ text: manifest }));
 
   const goal = { goal: 'Build a page for visitors and deploy it.', execute: true };
   const { body: draft } = await ask(people.ada, 'POST', '/api/v2/agents/agentzero/compose', goal);

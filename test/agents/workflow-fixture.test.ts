@@ -34,10 +34,10 @@ afterAll(async () => {
 async function run(files: Readonly<Record<string, string>>) {
   const { outrigger } = trusted;
   const { ada } = outrigger.people;
-  bridge.answers.set('listFiles', () => ({
+  bridge.answers.set('listCommitted', () => ({
     files: Object.entries(files).map(([path, text]) => ({ path, bytes: text.length })),
   }));
-  bridge.answers.set('readFile', (payload) => ({ text: files[(payload as { path: string }).path] }));
+  bridge.answers.set('readCommitted', (payload) => ({ text: files[(payload as { path: string }).path] }));
   const { status, body } = await outrigger.call(ada, 'POST', workflows, fixture);
   expect(status).toBe(201);
   for (const commit of commits) {
@@ -72,7 +72,10 @@ describe('S-09 the documented workflow, unchanged', () => {
     ]);
     expect(outcome).toBe('succeeded');
     expect([...cluster.objects.keys()]).toEqual(['ConfigMap/one', 'ConfigMap/two']);
-    expect(bridge.commands.find(({ type }) => type === 'listFiles')?.payload).toEqual({ commits, folder: 'deploy' });
+    expect(bridge.commands.find(({ type }) => type === 'listCommitted')?.payload).toEqual({
+      commits,
+      folder: 'deploy',
+    });
     // What was asked and answered is not kept.
     expect((await trusted.outrigger.database.pool.query('select 1 from bridge_frame')).rowCount).toBe(0);
     expect(trusted.outrigger.log()).not.toContain(cluster.token);

@@ -20,6 +20,7 @@ import { makeSender } from './sender.ts';
 import type { BridgeSettings } from './settings.ts';
 import type { StatusFile } from './status-file.ts';
 import type { System } from './system.ts';
+import { makeTools } from './tools/make-tools.ts';
 import { watchWorker } from './worker-ready.ts';
 
 export interface BridgeParts {
@@ -75,6 +76,8 @@ export function startBridge(parts: BridgeParts): Bridge {
   let superseded = (): void => undefined;
   const supersession = new Promise<void>((resolve) => (superseded = resolve));
 
+  const tools = makeTools({ ...parts, log, runners, token: registrar.token });
+
   const holding = (): AttemptRef[] => [...outbox.entries.values()].map(({ ref }) => ref);
 
   const commands: Commands = {
@@ -97,6 +100,7 @@ export function startBridge(parts: BridgeParts): Bridge {
       if (typeof enabled !== 'boolean') return Promise.reject(new Error('ide: enabled must be true or false.'));
       return Promise.resolve({ ide: ide.wish(enabled) });
     },
+    ...tools.session('service'),
     ...makeRepositoryFiles({ ...settings, git: (args, given) => git(args, given) }),
     plugins: makeHarnessParts({ ...parts, runners, running: () => [...attempts.values()][0] ?? null }),
     wake: () => {

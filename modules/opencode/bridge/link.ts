@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import {
   closeCodes,
+  readingTools,
+  toolTypes,
   unknownCommand,
   type BridgeRequests,
   type BridgeRequestType,
@@ -12,6 +14,7 @@ import {
 import { textOf, type Log } from './log.ts';
 import type { Registrar } from './register.ts';
 import { openSocket, type Socket } from './socket.ts';
+import { tooFast } from './tools/tools.ts';
 
 export type Answer<Type extends BridgeRequestType> =
   | { readonly success: true; readonly data: BridgeRequests[Type]['data'] }
@@ -52,10 +55,14 @@ const firstPauseMs = 250;
 /** Short against the lease of 45 s, so that a service that comes back finds its attempts held. */
 const longestPauseMs = 5_000;
 const probeMs = 5_000;
+/** Tools that change something. */
+const doneOnce: ReadonlySet<string> = new Set(toolTypes.filter((type) => !readingTools.includes(type)));
+const keptAnswers = 100;
 
 export function openLink(parts: LinkParts): Link {
   const { registrar, log } = parts;
   const waiting = new Map<string, { resolve(frame: ReplyFrame): void; reject(error: Error): void }>();
+  const answered = new Map<string, Promise<ReplyFrame>>();
   let socket: Socket | null = null;
   let opened = (): void => undefined;
   let isClosed = false;
@@ -111,6 +118,18 @@ export function openLink(parts: LinkParts): Link {
     });
   }
 
+  /** What was asked once is done once, however often a service that lost the connection asks for it again. */
+  function answerOnce(frame: RequestFrame): Promise<ReplyFrame> {
+    if (!doneOnce.has(frame.type)) return answer(frame);
+    const known = answered.get(frame.id) ?? answer(frame);
+    answered.set(frame.id, known);
+    void known.then((reply) => {
+      if (!reply.success && reply.error === tooFast) answered.delete(frame.id);
+    });
+    for (const old of [...answered.keys()].slice(0, -keptAnswers)) answered.delete(old);
+    return known;
+  }
+
   async function received(text: string): Promise<void> {
     const frame = JSON.parse(text) as RequestFrame | ReplyFrame;
     if (typeof frame !== 'object' || typeof frame?.id !== 'string') return;
@@ -119,7 +138,7 @@ export function openLink(parts: LinkParts): Link {
       waiting.delete(frame.id);
       return;
     }
-    socket?.send(JSON.stringify(await answer(frame)));
+    socket?.send(JSON.stringify(await answerOnce(frame)));
   }
 
   async function answer({ id, type, payload }: RequestFrame): Promise<ReplyFrame> {

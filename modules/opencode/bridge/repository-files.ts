@@ -29,7 +29,7 @@ const plainModes = ['100644', '100755'];
  */
 export function makeRepositoryFiles(
   parts: RepositoryFilesParts,
-): Pick<Commands, 'listFiles' | 'readFile' | 'searchCode'> {
+): Pick<Commands, 'listCommitted' | 'readCommitted' | 'searchCommitted'> {
   const at = async (state: CommittedState) => {
     const directory = findRepository(parts.gitRoot, parts.repositoryDir);
     const run = async (args: readonly string[], maxBytes?: number): Promise<string> => {
@@ -42,14 +42,14 @@ export function makeRepositoryFiles(
   };
 
   return {
-    async listFiles({ folder, ...state }) {
+    async listCommitted({ folder, ...state }) {
       mustBePath(folder);
       const { run, commit } = await at(state);
       const files = entriesIn(await run(['ls-tree', '-z', '-l', commit, '--', `${folder}/`]));
       if (files.length > mostFiles) throw new Error(`${folder} holds more than ${mostFiles} files.`);
       return { files: files.map(({ path, bytes }) => ({ path, bytes })) };
     },
-    async readFile({ path, ...state }) {
+    async readCommitted({ path, ...state }) {
       mustBePath(path);
       const { run, commit } = await at(state);
       const [file] = entriesIn(await run(['ls-tree', '-z', '-l', commit, '--', path]));
@@ -60,7 +60,7 @@ export function makeRepositoryFiles(
       if (Buffer.byteLength(JSON.stringify(text)) > answerBytes) throw new Error(`${path} is too large to be sent.`);
       return { text };
     },
-    async searchCode({ text, ...state }) {
+    async searchCommitted({ text, ...state }) {
       if (typeof text !== 'string' || text === '' || text.length > matchCharacters || /[\0\n]/.test(text))
         throw new Error('text must be one line of 1 to 500 characters.');
       const { commit, directory } = await at(state);

@@ -63,14 +63,14 @@ const head = { commits: [] };
 
 describe('what a bridge shows of the repository', () => {
   it('are the files that lie in a folder and were committed, and no links', async () => {
-    const { files: found } = await files.listFiles({ ...head, folder: 'deploy' });
+    const { files: found } = await files.listCommitted({ ...head, folder: 'deploy' });
 
     expect(found).toEqual([
       { path: 'deploy/app.yaml', bytes: 16 },
       { path: 'deploy/readme.md', bytes: 5 },
     ]);
-    expect(await files.listFiles({ ...head, folder: 'nowhere' })).toEqual({ files: [] });
-    expect(await files.readFile({ ...head, path: 'deploy/app.yaml' })).toEqual({ text: 'kind: ConfigMap\n' });
+    expect(await files.listCommitted({ ...head, folder: 'nowhere' })).toEqual({ files: [] });
+    expect(await files.readCommitted({ ...head, path: 'deploy/app.yaml' })).toEqual({ text: 'kind: ConfigMap\n' });
   });
 
   it.each([
@@ -84,7 +84,7 @@ describe('what a bridge shows of the repository', () => {
     ['bytes that are no text', 'binary', /no text/],
     ['text of another encoding', 'latin', /no text/],
   ])('is never %s', async (_title, path, words) => {
-    await expect(files.readFile({ ...head, path })).rejects.toThrow(words);
+    await expect(files.readCommitted({ ...head, path })).rejects.toThrow(words);
   });
 
   it('is what several commits come to together, without moving a branch, and nothing where they contradict', async () => {
@@ -92,12 +92,14 @@ describe('what a bridge shows of the repository', () => {
     const other = branch('other', 'deploy/one.yaml', 'other\n');
     const before = git('for-each-ref');
 
-    const { files: found } = await files.listFiles({ commits: [one, two], folder: 'deploy' });
+    const { files: found } = await files.listCommitted({ commits: [one, two], folder: 'deploy' });
     expect(found.map(({ path }) => path)).toEqual(expect.arrayContaining(['deploy/one.yaml', 'deploy/two.yaml']));
-    expect((await files.readFile({ commits: [git('rev-parse', 'main'), one], path: 'deploy/one.yaml' })).text).toBe(
-      '1\n',
+    expect(
+      (await files.readCommitted({ commits: [git('rev-parse', 'main'), one], path: 'deploy/one.yaml' })).text,
+    ).toBe('1\n');
+    await expect(files.readCommitted({ commits: [one, other], path: 'deploy/one.yaml' })).rejects.toThrow(
+      /could not merge/,
     );
-    await expect(files.readFile({ commits: [one, other], path: 'deploy/one.yaml' })).rejects.toThrow(/could not merge/);
     expect(git('for-each-ref')).toBe(before);
   });
 
@@ -107,14 +109,14 @@ describe('what a bridge shows of the repository', () => {
     ['a commit that is not there', ['a'.repeat(40)]],
     ['too many', Array.from({ length: 11 }, () => 'a'.repeat(40))],
   ])('is not read at %s', async (_title, commits) => {
-    await expect(files.listFiles({ commits, folder: 'deploy' })).rejects.toThrow();
+    await expect(files.listCommitted({ commits, folder: 'deploy' })).rejects.toThrow();
   });
 
   it('can be searched for a text, which is no pattern', async () => {
-    expect(await files.searchCode({ ...head, text: 'kind: C' })).toEqual({
+    expect(await files.searchCommitted({ ...head, text: 'kind: C' })).toEqual({
       matches: [{ path: 'deploy/app.yaml', line: 1, text: 'kind: ConfigMap' }],
     });
-    expect(await files.searchCode({ ...head, text: 'k.nd' })).toEqual({ matches: [] });
-    await expect(files.searchCode({ ...head, text: '' })).rejects.toThrow(/one line/);
+    expect(await files.searchCommitted({ ...head, text: 'k.nd' })).toEqual({ matches: [] });
+    await expect(files.searchCommitted({ ...head, text: '' })).rejects.toThrow(/one line/);
   });
 });
