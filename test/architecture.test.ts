@@ -214,7 +214,7 @@ describe('who may import whom', () => {
 
 describe('the environment', () => {
   const mayReadIt =
-    /^service\/config\.ts$|^stacks\/main\.ts$|^modules\/(opencode\/bridge|workspace\/helper|egress)\/entry\.ts$/;
+    /^service\/config\.ts$|^stacks\/main\.ts$|^modules\/((opencode\/bridge|workspace\/helper|egress)\/entry|opencode\/bridge\/opencode-1\/plugin)\.ts$/;
 
   it('is read only where the configuration is made and where a program starts that has no other', () => {
     const readers = runtimeFolders

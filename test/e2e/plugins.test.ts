@@ -45,10 +45,7 @@ it('S-22 reports what OpenCode itself loads, and starts nothing of the repositor
     harness_version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
     capabilities: expect.arrayContaining(['lease', 'plugins']),
     plugins: [{ name: 'outrigger', kind: 'file' }],
-    skills: expect.arrayContaining([
-      { name: 'customize-opencode', kind: 'built_in' },
-      { name: 'deploy', kind: 'repository' },
-    ]),
+    skills: [{ name: 'customize-opencode', kind: 'built_in' }],
     mcp_servers: [],
     lsp_servers: [],
   };

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Lease } from '../../../contract.ts';
 import { isPlainFile } from '../context-file.ts';
@@ -7,19 +7,10 @@ import type { Environment } from '../runner-protocol.ts';
 import type { TaskDirectories } from '../task-directories.ts';
 import type { WorkTree } from '../worktree.ts';
 import { permissionsOf } from './permissions.ts';
+import { guardMark, plugin } from './plugin.ts';
 import { pinnedVersion } from './version.ts';
 
 const provider = 'outrigger';
-
-/** Names that a tool must find empty. The harness itself needs them, and tools inherit its environment. */
-const blankForTools = ['OPENCODE_SERVER_PASSWORD', 'OPENCODE_SERVER_USERNAME', 'OPENCODE_PID', 'BUN_BE_BUN'];
-
-const plugin = `export const Outrigger = async () => ({
-  'shell.env': async (_input, output) => {
-    for (const name of ${JSON.stringify(blankForTools)}) output.env[name] = '';
-  },
-});
-`;
 
 export interface HarnessPlan {
   readonly lease: Pick<Lease, 'model' | 'profile'>;
@@ -66,8 +57,10 @@ export function writeHarnessFiles(plan: HarnessPlan): void {
   for (const directory of Object.values(directories)) mkdirSync(directory, { recursive: true, mode: 0o700 });
   // The time of the newest attempt: `forgetOldTasks` goes by it.
   utimesSync(directories.root, plan.now, plan.now);
-  const config = join(directories.config, 'opencode');
-  rmSync(config, { recursive: true, force: true });
+  const config = configFolder(directories);
+  // What an earlier attempt of the task may have planted for this one.
+  for (const place of [config, ...['.opencode', '.claude', '.agents'].map((name) => join(directories.home, name))])
+    rmSync(place, { recursive: true, force: true });
   mkdirSync(join(config, 'node_modules'), { recursive: true, mode: 0o700 });
   mkdirSync(join(config, 'plugin'), { mode: 0o700 });
   const dependencies = { '@opencode-ai/plugin': pinnedVersion };
@@ -77,6 +70,12 @@ export function writeHarnessFiles(plan: HarnessPlan): void {
   write('opencode.json', harnessConfig(plan));
   writeFileSync(join(config, 'plugin', 'outrigger.js'), plugin);
 }
+
+const configFolder = ({ config }: TaskDirectories): string => join(config, 'opencode');
+
+/** Whether the plugin of `writeHarnessFiles` runs in the harness. */
+export const isGuarded = (directories: TaskDirectories): boolean =>
+  existsSync(join(configFolder(directories), guardMark));
 
 export interface EnvironmentPlan {
   readonly inherited: Environment;
@@ -98,7 +97,7 @@ export function harnessEnvironment(plan: EnvironmentPlan): Environment {
     OPENCODE_SERVER_PASSWORD: password,
     ...(context === null ? {} : { OPENCODE_CONFIG_CONTENT: JSON.stringify({ instructions: [context] }) }),
     ...identityVariables(lease.identity),
-    ...settingsAsVariables([...quietGit, ...gitSettings]),
+    ...settingsAsVariables([...quietGit, ...gitSettings, noNetwork]),
   };
 }
 
@@ -124,12 +123,20 @@ export function plainEnvironment(plan: Pick<EnvironmentPlan, 'inherited' | 'dire
     OPENCODE_DISABLE_SHARE: '1',
     OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
     OPENCODE_DISABLE_PROJECT_CONFIG: '1',
+    OPENCODE_DISABLE_EXTERNAL_SKILLS: '1',
+    OPENCODE_DISABLE_CLAUDE_CODE: '1',
     OPENCODE_DISABLE_FFF: '1',
     // Nobody is there to type a password.
     GIT_TERMINAL_PROMPT: '0',
-    ...settingsAsVariables(quietGit),
+    ...settingsAsVariables([...quietGit, noNetwork]),
   };
 }
+
+/**
+ * Stands last: the plugin takes it away from tools. OpenCode 1.18.33 clones at the first prompt what a repository names
+ * under `references`, whatever its switches say; itself it needs no remote.
+ */
+const noNetwork = ['protocol.allow', 'never'] as const;
 
 /** The repository may belong to another uid, and its own config may name programs for git to start. */
 const quietGit: readonly (readonly [string, string])[] = [

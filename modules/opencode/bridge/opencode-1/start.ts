@@ -4,7 +4,7 @@ import { AttemptFailure } from '../failure.ts';
 import type { HarnessClient, HarnessStart } from '../harness.ts';
 import type { ServeExit } from '../runner-client.ts';
 import { makeHarnessClient } from './client.ts';
-import { harnessEnvironment, writeHarnessFiles } from './files.ts';
+import { harnessEnvironment, isGuarded, writeHarnessFiles } from './files.ts';
 import { requirePinned } from './version.ts';
 
 /** It takes two seconds, and minutes on a machine that has too much to do; a try that is given up makes that worse. */
@@ -33,6 +33,7 @@ export async function startHarness(start: HarnessStart): Promise<HarnessClient> 
     const came = await untilHealthy(client, start.runner.serveEnded());
     if ('version' in came) {
       requirePinned(came.version);
+      await requireGuard(client, start);
       return client;
     }
     // Between finding a port free and binding it somebody else may have taken it.
@@ -43,6 +44,17 @@ export async function startHarness(start: HarnessStart): Promise<HarnessClient> 
         true,
       );
   }
+}
+
+/** The first call for a directory makes OpenCode load its plugins; the next may already be the prompt. */
+async function requireGuard(client: HarnessClient, { directories }: HarnessStart): Promise<void> {
+  await client.busySessions();
+  if (isGuarded(directories)) return;
+  throw new AttemptFailure(
+    'AgentServerNotReady',
+    'OpenCode did not load the plugin that keeps it from running programs of the repository, so nothing was begun.',
+    true,
+  );
 }
 
 async function untilHealthy(
