@@ -6,6 +6,7 @@ import { isFields, type Fields } from './apply/manifests.ts';
 import { visible } from './approval-text.ts';
 import { CommandFailure } from './command-failure.ts';
 import { readText } from './template-context.ts';
+import { measured, valueOf } from './yaml-text.ts';
 
 /** `outrigger import …` */
 export function importCommand(): Command {
@@ -39,11 +40,11 @@ export interface Imported {
 
 /** CronTasks for the scheduled sessions in a text of YAML or JSON. Throws a `CommandFailure`. */
 export function importSessions(file: string, text: string): Imported {
-  const parsed = parseAllDocuments(text);
+  const parsed = parseAllDocuments(measured(file, text));
   const documents = 'empty' in parsed ? [] : parsed;
   const fault = documents.flatMap(({ errors }) => errors)[0];
   if (fault) throw new CommandFailure(2, `${file} is not YAML: ${visible(fault.message.split('\n')[0] ?? '')}`);
-  const values = documents.map((one) => one.toJS({ maxAliasCount: 100 }) as unknown).filter((one) => one !== null);
+  const values = documents.map((one) => valueOf(file, one)).filter((one) => one !== null);
   const sources = values.flatMap((one, index) => sessionsIn(one, values.length > 1 ? `${index}.` : ''));
   if (sources.length === 0) throw new CommandFailure(2, `${file} holds no scheduled session.`);
   const tasks = sources.map((source) => cronTaskOf(file, source));

@@ -13,5 +13,11 @@ const { register } = await import('tsx/esm/api').catch(() => {
   process.exit(2);
 });
 register({ tsconfig: fileURLToPath(new URL('../tsconfig.json', import.meta.url)) });
+// Whoever reads has heard enough, as in `outrigger audit export | head`: ends as a signal of the pipe would end it.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error) => {
+    if (error.code === 'EPIPE') process.exit(141);
+    throw error;
+  });
 const { main } = await import('./outrigger.ts');
 process.exitCode = await main(process.argv);

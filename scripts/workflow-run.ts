@@ -19,6 +19,7 @@ import {
 } from './template-context.ts';
 import { definitionPath } from './workflow-definition.ts';
 import { exitCodeOfWorkflow, stepLine, workflowAnswer, workflowLines, type WorkflowAnswer } from './workflow-text.ts';
+import { measured, valueOf } from './yaml-text.ts';
 
 export const workflowsPath = '/api/v2/agents/agentzero/workflows';
 
@@ -126,11 +127,11 @@ function parametersOf({ parameter = [] }: RunFlags): Readonly<Record<string, str
 
 /** A workflow in a file of YAML or JSON. Throws a `CommandFailure` with the line of a fault. */
 export function readWorkflowFile(file: string): unknown {
-  const document = parseDocument(readText(file));
+  const document = parseDocument(measured(file, readText(file)));
   const [fault] = document.errors;
   if (fault !== undefined)
     throw new CommandFailure(2, `${file} is not YAML: ${visible(fault.message.split('\n')[0] ?? '')}`);
-  return document.toJS({ maxAliasCount: 100 }) as unknown;
+  return valueOf(file, document);
 }
 
 /** How long the service may be away before the wait is given up. */

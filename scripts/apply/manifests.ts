@@ -4,6 +4,7 @@ import { LineCounter, parseAllDocuments } from 'yaml';
 import { visible } from '../approval-text.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { readText } from '../template-context.ts';
+import { measured, valueOf } from '../yaml-text.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -56,7 +57,7 @@ function filesOf(path: string): readonly string[] {
 function readFile(file: string): { manifests: Manifest[]; faults: Fault[] } {
   const [manifests, faults]: [Manifest[], Fault[]] = [[], []];
   const lineCounter = new LineCounter();
-  const documents = parseAllDocuments(readText(file), { lineCounter });
+  const documents = parseAllDocuments(measured(file, readText(file)), { lineCounter });
   for (const document of 'empty' in documents ? [] : documents) {
     const where = `${file}:${lineCounter.linePos(document.contents?.range?.[0] ?? document.range[0]).line}`;
     const fault = document.errors[0];
@@ -65,7 +66,7 @@ function readFile(file: string): { manifests: Manifest[]; faults: Fault[] } {
       continue;
     }
     if (document.contents === null) continue;
-    const manifest = asManifest(where, document.toJS({ maxAliasCount: 100 }));
+    const manifest = asManifest(where, valueOf(where, document));
     if ('message' in manifest) faults.push(manifest);
     else manifests.push(manifest);
   }

@@ -8,7 +8,7 @@ import { readyToStart, startRun, type FireParts } from './fire.ts';
 import { placesOfCaller } from './owner-places.ts';
 import { pruneRuns, unfinishedRuns } from './run-store.ts';
 import { cadenceOf, type Schedule, type ScheduleRun } from './schedule.ts';
-import { countSchedules, deleteSchedule, findSchedule, saveSchedule } from './schedule-store.ts';
+import { countSchedules, deleteSchedule, findSchedule, lockName, saveSchedule } from './schedule-store.ts';
 import { checkLaunch, organizationOf, pinWork } from './work.ts';
 
 /** More than anybody writes by hand; a loop that writes them is stopped. */
@@ -36,6 +36,7 @@ export async function writeSchedule(
   const work = await pinWork(parts.database, caller.actor.id, placeOf, task.work);
   const launch = await checkLaunch(parts, placeOf, work);
   return parts.database.transaction(async (tx) => {
+    await lockName(tx, caller.actor.id, task.name);
     const before = await findSchedule(tx, caller.actor.id, task.name, true);
     if (before && mustBeNew) throw nameTaken(task.name);
     if (!before && (await countSchedules(tx, caller.actor.id)) >= mostPerOwner) throw tooMany();

@@ -152,6 +152,12 @@ export async function postpone(database: Database, seen: Schedule, retryAt: Date
     .execute();
 }
 
+/** Waits for whoever else writes this name of this owner: a row that is not there yet cannot be locked. */
+export async function lockName(tx: Transaction, ownerId: string, name: string): Promise<void> {
+  const key = `schedule:${ownerId}:${name}`;
+  await sql`select pg_advisory_xact_lock(hashtextextended(${key}, 0))`.execute(tx.as<unknown>());
+}
+
 export async function deleteSchedule(tx: Transaction, id: string): Promise<void> {
   await tx.as<Tables>().deleteFrom('schedule').where('id', '=', id).execute();
 }

@@ -54,6 +54,16 @@ const rules: readonly (readonly [name: string, rule: Rule])[] = [
         : null,
   ],
   [
+    'it asked a question',
+    ({ evidence }) =>
+      endedByQuestion(evidence)
+        ? failed(
+            'QuestionAsked',
+            'The agent asked a question, and nobody answers one. Say in the prompt what it needs.',
+          )
+        : null,
+  ],
+  [
     'the turn never ended',
     ({ evidence }) =>
       evidence.last_message?.finish === 'stop'
@@ -121,6 +131,12 @@ const hasTouched = ({ objects = [] }: Evidence): boolean => objects.some(({ resu
 
 const endedByItself = (evidence: Evidence): boolean =>
   evidence.failure === null && evidence.last_message?.finish === 'stop';
+
+/** The harness leaves a turn whose question was rejected without an end. Source: `question-rejected` of the recordings. */
+function endedByQuestion({ last_message: last, tool_exits: tools }: Evidence): boolean {
+  const tool = tools.at(-1);
+  return last?.finish === 'tool-calls' && tool?.tool === 'question' && tool.status === 'error';
+}
 
 function judgeStop(evidence: Evidence, stopReason: Reason): Verdict {
   if (!evidence.stop || evidence.stop.processes_left > 0 || evidence.stop.tokens_after_stop > 0)

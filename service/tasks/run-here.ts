@@ -26,8 +26,10 @@ export interface HereParts extends SettleParts {
 
 /** How often running work looks whether it is still wanted, and says that it lives. */
 const beatMs = 2_000;
-/** How long an agent may take to end when it is told to. */
+/** How long an agent may take to let go of work that another process goes on with. */
 const endMs = 10_000;
+/** How long it may take to end what was told to stop: a workflow waits for the bridges of its steps, or for their leases. */
+const stopMs = timing.leaseMs + 25_000;
 /** How long work may go on that cannot say that it lives: it must have ended before another process may begin it. */
 const silenceMs = timing.leaseMs - endMs - 5_000;
 /** How often an end is written down before the work is left to the next turn; all within the lease. */
@@ -118,44 +120,66 @@ const leaseEnd = (clock: Clock): Date => new Date(clock.now().getTime() + timing
 async function work(parts: HereParts, agent: Agent, ref: AttemptRef, taken: Taken): Promise<Ended> {
   const { task } = taken;
   const end = new AbortController();
-  const beating = keepBeating(parts, ref, taken, end);
+  const { beating, givenUp, isLost } = keepBeating(parts, ref, taken, end);
   try {
     mustBeTrusted(task);
-    const result = await Promise.race([agent.execute(asAgentTask(task), { signal: end.signal }), givenUp(end.signal)]);
+    const result = await Promise.race([agent.execute(asAgentTask(task), { signal: end.signal }), givenUp]);
     return { evidence: evidenceOf(result), hasEnded: true, isLost: false };
   } catch (error) {
     const { failure, objects } = failureOf(parts, task, error);
     const evidence = { ...failedEvidence(failure), ...(objects.length > 0 ? { objects } : {}) };
-    return { evidence, hasEnded: !(error instanceof NeverEnded), isLost: end.signal.reason === handedOver };
+    return { evidence, hasEnded: !(error instanceof NeverEnded), isLost: isLost() };
   } finally {
     clearInterval(beating);
   }
 }
 
-/** Holds the attempt until it is to end, or cannot be held any longer: then `end` aborts. */
-function keepBeating(
-  parts: HereParts,
-  ref: AttemptRef,
-  { takenAt, dueAt }: Taken,
-  end: AbortController,
-): ReturnType<typeof setInterval> {
+/** An attempt as this process holds it. */
+interface Hold {
+  readonly beating: ReturnType<typeof setInterval>;
+  /** Rejects when the agent has not ended although it was told to. */
+  readonly givenUp: Promise<never>;
+  /** Whether the attempt cannot be held any longer. */
+  isLost(): boolean;
+}
+
+/**
+ * Holds the attempt until its work has ended: `end` aborts when that is to end, or when it cannot be held any longer.
+ *
+ * Work that was told to stop is held on, because nobody else may begin it while it ends.
+ */
+function keepBeating(parts: HereParts, ref: AttemptRef, { takenAt, dueAt }: Taken, end: AbortController): Hold {
   let heldAt = takenAt;
+  let toldAt: number | null = null;
+  let isLost = false;
   let isBeating = false;
-  const beating = setInterval(() => {
+  let giveUp: (error: Error) => void = () => undefined;
+  const givenUp = new Promise<never>((_resolve, reject) => (giveUp = reject));
+  givenUp.catch(() => undefined);
+  const neverEnded = (): void => giveUp(new NeverEnded('AgentError', 'The agent did not end when it was told to.'));
+
+  function tick(): void {
     const now = parts.clock.now().getTime();
-    if (now - heldAt > silenceMs) end.abort(handedOver);
-    if (end.signal.aborted) return clearInterval(beating);
-    if (isBeating) return undefined;
+    if (now - heldAt > silenceMs && !isLost) {
+      isLost = true;
+      end.abort(handedOver);
+      setTimeout(neverEnded, endMs).unref();
+    }
+    if (toldAt !== null && now - toldAt > stopMs) neverEnded();
+    if (isBeating || isLost) return;
     isBeating = true;
     beat(parts, ref, dueAt)
-      .then((goesOn) => {
-        if (goesOn) heldAt = now;
-        else end.abort();
+      .then((stand) => {
+        if (stand !== 'gone') heldAt = now;
+        if (stand === 'wanted') return;
+        toldAt ??= now;
+        end.abort();
       })
       .catch((error: unknown) => parts.log.warn({ error, taskId: ref.task_id }, 'cannot hold an attempt'))
       .finally(() => (isBeating = false));
-  }, beatMs);
-  return beating;
+  }
+
+  return { beating: setInterval(tick, beatMs), givenUp, isLost: () => isLost };
 }
 
 /** Nobody can be asked here, so what changes things outside must have been trusted when it was submitted. */
@@ -167,23 +191,16 @@ function mustBeTrusted({ agent, action, profile }: TaskRecord): void {
 
 class NeverEnded extends AgentFailure {}
 
-const givenUp = (signal: AbortSignal): Promise<never> =>
-  new Promise((_resolve, reject) =>
-    signal.addEventListener('abort', () => {
-      const message = 'The agent did not end when it was told to.';
-      setTimeout(() => reject(new NeverEnded('AgentError', message)), endMs).unref();
-    }),
-  );
-
-/** Holds the attempt for longer; false where it is to end. */
-const beat = (parts: HereParts, ref: AttemptRef, dueAt: number): Promise<boolean> =>
+/** Holds the attempt for longer. `ends`: it is to end; `gone`: somebody else has settled it. */
+const beat = (parts: HereParts, ref: AttemptRef, dueAt: number): Promise<'wanted' | 'ends' | 'gone'> =>
   parts.database.transaction(async (tx) => {
     const current = await lockCurrent(tx, ref);
-    if (!current || current.task.state === 'stopping' || current.attempt.state === 'settled') return false;
+    if (!current || current.attempt.state === 'settled') return 'gone';
     await changeAttempt(tx, ref.task_id, ref.attempt, { lease_until: leaseEnd(parts.clock) });
-    if (parts.clock.now().getTime() < dueAt) return true;
+    if (current.task.state === 'stopping') return 'ends';
+    if (parts.clock.now().getTime() < dueAt) return 'wanted';
     await askToStop(tx, parts, current.task, 'Timeout', { actor: 'service', requestId: null });
-    return false;
+    return 'ends';
   });
 
 /** The text goes on to later steps, so it is cut like a harness's last message. */

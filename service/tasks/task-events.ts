@@ -48,7 +48,7 @@ export async function appendEvent(tx: Transaction, event: NewEvent): Promise<num
       at: event.at,
       type: event.type,
       attempt: event.attempt,
-      data: bounded(event.data ?? {}),
+      data: boundedData(event.data ?? {}),
     })
     .execute();
   await notify(tx, eventChannel, event.taskId);
@@ -56,7 +56,8 @@ export async function appendEvent(tx: Transaction, event: NewEvent): Promise<num
   return seq;
 }
 
-function bounded(data: Readonly<Record<string, unknown>>): string {
+/** Data of an event as it is stored; above 64 KiB, its size instead. */
+export function boundedData(data: Readonly<Record<string, unknown>>): string {
   const text = storableJson(data);
   const bytes = Buffer.byteLength(text);
   return bytes <= limits.eventBytes ? text : JSON.stringify({ truncated: true, bytes });

@@ -44,16 +44,16 @@ export async function insertMessage(
     .execute();
 }
 
-/** The messages of a task, the first one first. */
-export async function messagesOf(database: Pick<Database, 'as'>, taskId: string): Promise<readonly StoredMessage[]> {
-  const rows = await database
-    .as<Tables>()
-    .selectFrom('task_message')
-    .selectAll()
-    .where('task_id', '=', taskId)
-    .orderBy('id')
-    .execute();
-  return rows.map((row) => ({
+/** The messages of a task, the first one first; a page of them where a limit is given. */
+export async function messagesOf(
+  database: Pick<Database, 'as'>,
+  taskId: string,
+  { limit, cursor }: { readonly limit?: number; readonly cursor?: string | undefined } = {},
+): Promise<readonly StoredMessage[]> {
+  let query = database.as<Tables>().selectFrom('task_message').selectAll().where('task_id', '=', taskId).orderBy('id');
+  if (limit !== undefined) query = query.limit(limit);
+  if (cursor !== undefined) query = query.where('id', '>', cursor);
+  return (await query.execute()).map((row) => ({
     id: row.id,
     taskId: row.task_id,
     authorId: row.author_id,

@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { callerOf } from '../identity/identity.ts';
-import { parse, pathParameter, requestId, type Route, listAnswer } from '../platform/http.ts';
+import { listAnswer, listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { once, replay } from '../platform/idempotency.ts';
 import type { AcceptParts } from './accept-task.ts';
 import { messagesOf, type StoredMessage } from './task-message-store.ts';
@@ -59,10 +59,13 @@ export function taskMessagesRoutes(parts: Pick<AcceptParts, 'database' | 'author
       path,
       guard: 'user',
       summary: 'Lists what was said to a task, the first message first.',
-      shape: { answers: { 200: listAnswer(messageAnswer) } },
+      shape: { query: listQuery, answers: { 200: listAnswer(messageAnswer) } },
       handler: async (request, response) => {
         const task = await namedTask(request, response);
-        response.json({ items: (await messagesOf(parts.database, task.id)).map(present), next_cursor: null });
+        const { limit, cursor } = parse(listQuery, request.query, 'The query');
+        const items = (await messagesOf(parts.database, task.id, { limit, cursor })).map(present);
+        const ids = items.map(({ id }) => id);
+        response.json({ items, next_cursor: nextCursor(ids, limit) });
       },
     },
   ];

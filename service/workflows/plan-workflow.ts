@@ -101,8 +101,10 @@ const presentStep = (
   },
 });
 
+const refusing: readonly ServiceError['kind'][] = ['unprocessable', 'not_found'];
+
 /** What a submission would be refused for. A structure that cannot run, or a part that is away, is no answer. */
 function violationOf(stepId: string | null, error: unknown): Violation {
-  if (!(error instanceof ServiceError) || (error.kind !== 'unprocessable' && error.kind !== 'not_found')) throw error;
+  if (!(error instanceof ServiceError) || !(refusing.includes(error.kind) || error.code === 'feature_off')) throw error;
   return { step_id: stepId, code: error.code, message: error.message };
 }

@@ -11,7 +11,11 @@ import { appendWorkflowEvents } from './workflow-events.ts';
 import { lockWorkflow, openAgain, type WorkflowHead } from './workflow-store.ts';
 
 /** Body of `POST …/workflows/{id}/retry`. */
-export const retryBody = z.strictObject({ from: z.string().min(1).max(63) });
+export const retryBody = z.strictObject({
+  from: z.string().min(1).max(63),
+  /** What its owner agrees that the steps that run anew may cost, where the admin asks for that above a threshold. */
+  approved_cost_micro_usd: z.number().int().min(0).optional(),
+});
 
 export interface RetryParts extends Pick<StartStepsParts, 'audit' | 'clock'> {
   readonly engine: Pick<Engine, 'enqueue'>;
@@ -61,6 +65,10 @@ export async function retryWorkflow(
     input: { workflow_id: workflowId },
   });
 }
+
+/** Ids of the steps that a retry would run anew, in their order. Throws `unprocessable` for a step that is unknown. */
+export const stepsToRetry = async (tx: Transaction, workflowId: string, from: string): Promise<readonly string[]> =>
+  runsAgain(await stepsNow(tx, workflowId), from);
 
 /** Ids of the steps that run anew, in their order. */
 function runsAgain(steps: readonly StepNow[], from: string): readonly string[] {

@@ -1,3 +1,4 @@
+import { promptlessAgents } from '../agents/actions.ts';
 import { limits } from '../../modules/contract.ts';
 import type { Approvals } from '../approvals/approvals.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
@@ -35,8 +36,9 @@ export async function startSteps(
   const events: NewWorkflowEvent[] = [];
   const told = new Map<string, Told>();
   for (const step of steps) {
+    const work = { ...step.work, prompt: fillOutputs(step.work.prompt, factsOf(earlier), limits.promptBytes) };
     const taskId = await submitTask(tx, parts, {
-      work: { ...step.work, prompt: fillOutputs(step.work.prompt, factsOf(earlier), limits.promptBytes) },
+      work,
       submitter: { id: workflow.ownerId, name: workflow.ownerName, commitIdentity: workflow.commitIdentity },
       workspace: step.workspace,
       requestId: workflow.requestId,
@@ -47,7 +49,7 @@ export async function startSteps(
     events.push({ type: 'step.queued', at: parts.clock.now(), stepId: step.stepId, data: { task_id: taskId } });
     told.set(step.stepId, step.needsApproval ? 'waiting' : 'queued');
     if (!step.needsApproval) continue;
-    const approvalId = await ask(tx, parts, workflow, step, taskId);
+    const approvalId = await ask(tx, parts, workflow, { ...step, work }, taskId);
     const data = { task_id: taskId, reason: 'PermissionRequired', approval_id: approvalId };
     events.push({ type: 'step.waiting', at: parts.clock.now(), stepId: step.stepId, data });
   }
@@ -55,7 +57,7 @@ export async function startSteps(
   await rememberTold(tx, workflow.id, told);
 }
 
-/** Asks a person whether a step may begin. Answers the id of the approval. */
+/** Asks a person whether a step may begin, and shows what its agent will be told. Answers the id of the approval. */
 async function ask(
   tx: Transaction,
   { approvals }: StartStepsParts,
@@ -71,7 +73,7 @@ async function ask(
       ask_id: 'step',
       kind: 'step',
       title: `May step '${step.stepId}' of workflow '${workflow.name}' begin?`,
-      detail: { workflow_id: workflow.id, step_id: step.stepId, agent, action, profile, model },
+      detail: { workflow_id: workflow.id, step_id: step.stepId, agent, action, profile, model, ...toldTo(step.work) },
     },
     workspaceId: step.workspace.id,
     ownerId: workflow.ownerId,
@@ -80,6 +82,12 @@ async function ask(
     actor: 'service',
   });
   return approval.id;
+}
+
+/** Agents without a model do what the params say; the prompt of the catalogue tells nobody anything. */
+function toldTo({ agent, prompt, payload }: StepRecord['work']): { prompt: string } | { params: unknown } {
+  const isPromptless = promptlessAgents.includes(agent);
+  return isPromptless ? { params: (payload as { params?: unknown } | null)?.params ?? {} } : { prompt };
 }
 
 /** The tasks that steps build on or speak of, by step. */

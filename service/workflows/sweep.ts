@@ -9,9 +9,25 @@ const alive: readonly (EngineStatus | null)[] = ['queued', 'delayed', 'running']
 const graceMs = 60_000;
 
 /** Drives workflows whose loop is over although they are not, one turn each minute, so that none waits for ever. */
-export async function sweepLostWorkflows(engine: Pick<Engine, 'statuses'>, parts: RunParts): Promise<void> {
+export async function sweepLostWorkflows(
+  engine: Pick<Engine, 'statuses'>,
+  parts: RunParts,
+  pageSize = 1_000,
+): Promise<void> {
   const before = new Date(parts.clock.now().getTime() - graceMs);
-  const open = await unfinishedWorkflows(parts.database, before);
+  for (let after: string | undefined; ;) {
+    const open = await unfinishedWorkflows(parts.database, before, { after, limit: pageSize });
+    await driveLost(engine, parts, open);
+    after = open.at(-1)?.id;
+    if (open.length < pageSize) return;
+  }
+}
+
+async function driveLost(
+  engine: Pick<Engine, 'statuses'>,
+  parts: RunParts,
+  open: Awaited<ReturnType<typeof unfinishedWorkflows>>,
+): Promise<void> {
   const statuses = await engine.statuses(open.map(({ id, run }) => runWorkflowId(id, run)));
   for (const { id, run } of open) {
     const status = statuses.get(runWorkflowId(id, run)) ?? null;

@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
 import type { WorkflowEvent, WorkflowEventType } from '../../modules/contract.ts';
 import { notify, type Database, type Transaction } from '../platform/database.ts';
-import { storableJson } from '../platform/storable.ts';
 import type { EventSource } from '../tasks/event-stream.ts';
+import { boundedData } from '../tasks/task-events.ts';
 import type { Told, WorkflowHead } from './workflow-store.ts';
 
 /** Channel on which a workflow id says: there are new events. */
@@ -29,7 +29,7 @@ export interface NewWorkflowEvent {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-/** Adds events with the workflow's next numbers, in the caller's transaction, which holds the workflow's row. */
+/** Adds events with the workflow's next numbers, in the caller's transaction, which holds the workflow's row. Data above 64 KiB is replaced by its size. */
 export async function appendWorkflowEvents(
   tx: Transaction,
   workflow: Pick<WorkflowHead, 'id' | 'run'>,
@@ -54,7 +54,7 @@ export async function appendWorkflowEvents(
         type: event.type,
         run: workflow.run,
         step_id: event.stepId ?? null,
-        data: storableJson(event.data ?? {}),
+        data: boundedData(event.data ?? {}),
       })),
     )
     .execute();

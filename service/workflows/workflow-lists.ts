@@ -43,20 +43,23 @@ export async function workspacesOf(database: Reader, workflowId: string): Promis
   return rows.map(({ id }) => id);
 }
 
-/** Unfinished workflows created before a moment, oldest first; `run` names the loop that drives each. */
+/** A page of the unfinished workflows created before a moment, oldest first; `run` names the loop that drives each. */
 export async function unfinishedWorkflows(
   database: Database,
   createdBefore: Date,
+  { after, limit }: { readonly after?: string | undefined; readonly limit: number },
 ): Promise<readonly { readonly id: string; readonly run: number }[]> {
-  return database
+  let query = database
     .as<Tables>()
     .selectFrom('workflow')
     .select(['id', 'run'])
     .where('outcome', 'is', null)
     .where('created_at', '<', createdBefore)
-    .orderBy('created_at')
-    .limit(1_000)
-    .execute();
+    // Ids are in the order of time.
+    .orderBy('id')
+    .limit(limit);
+  if (after !== undefined) query = query.where('id', '>', after);
+  return query.execute();
 }
 
 /** An owner's workflows without their steps, newest first. */

@@ -8,7 +8,7 @@ import { submitterOf } from '../tasks/accept-task.ts';
 import { summariesOfWorkflows, tasksOfWorkflow } from '../tasks/step-tasks.ts';
 import { cancelWorkflow, type CancelParts } from './cancel-workflow.ts';
 import { answerPlan, isDryRun, type PlanParts } from './plan-workflow.ts';
-import { retryBody, retryWorkflow } from './retry-workflow.ts';
+import { retryBody, retryWorkflow, stepsToRetry } from './retry-workflow.ts';
 import {
   checkWorkflow,
   findPlaces,
@@ -130,7 +130,7 @@ async function present(parts: WorkflowRouteParts, id: string): Promise<ReturnTyp
 async function retry(parts: WorkflowRouteParts, request: Request, response: Response): Promise<void> {
   const caller = callerOf(response);
   const id = pathParameter(request, 'workflowId');
-  const { from } = parse(retryBody, request.body, 'The retry');
+  const { from, approved_cost_micro_usd: approved } = parse(retryBody, request.body, 'The retry');
   const workflow = isUuid(id) ? await readWorkflow(parts.database, id) : null;
   if (workflow?.ownerId !== caller.actor.id) throw notFound(`Workflow '${id}'`);
   const by = { actorId: caller.actor.id, requestId: requestId(response) };
@@ -138,6 +138,13 @@ async function retry(parts: WorkflowRouteParts, request: Request, response: Resp
   for (const step of workflow.steps) {
     const refusal = refusalOf((await placeOf(step.workspace.id)).bounds, step.work);
     if (refusal) throw refusal;
+  }
+  if (workflow.outcome) {
+    const again = await parts.database.transaction((tx) => stepsToRetry(tx, id, from));
+    await parts.checkCost?.(
+      workflow.steps.filter(({ stepId }) => again.includes(stepId)),
+      approved,
+    );
   }
   const key = request.get('Idempotency-Key');
   const route = `POST agentzero/workflows/${id}/retry`;

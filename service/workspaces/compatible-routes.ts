@@ -1,3 +1,4 @@
+import { bulkhead } from 'cockatiel';
 import type { Coder, CoderWorkspace } from '../coder/coder.ts';
 import type { Authorize } from '../identity/authorize.ts';
 import { callerOf } from '../identity/identity.ts';
@@ -5,6 +6,8 @@ import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } fr
 import { presentCompatible } from './compatible-workspace.ts';
 
 const base = '/api/workspaces';
+/** Builds of one list that Coder is asked for at the same time; the other callers need it, too. */
+const buildsAtOnce = 8;
 
 /** `/api/workspaces`, for clients that know workspaces by these keys. Nothing of it is stored: Coder is asked each time. */
 export function compatibleWorkspaceRoutes(parts: {
@@ -25,7 +28,8 @@ export function compatibleWorkspaceRoutes(parts: {
         const context = { actor: `user:${actor.id}`, requestId: requestId(response) };
         const all = await parts.coder.listOwnWorkspaces(token, context);
         const page = after(all, cursor).slice(0, limit);
-        const items = await Promise.all(page.map((workspace) => present(workspace, context)));
+        const few = bulkhead(buildsAtOnce, Number.POSITIVE_INFINITY);
+        const items = await Promise.all(page.map((workspace) => few.execute(() => present(workspace, context))));
         const ids = page.map(({ id }) => id);
         response.json({ items, next_cursor: nextCursor(ids, limit) });
       },

@@ -97,4 +97,34 @@ describe('S-118 feature flags', () => {
     ]);
     expect(flags.faults).toEqual([]);
   });
+
+  it('S-118 lists a step of an agent that is turned off in the plan of its workflow, beside what else is wrong', async () => {
+    outrigger = await startTestService({ OUTRIGGER_FLAGS: '{"agent_docker": false}' });
+    const { body, status } = await outrigger.call(
+      outrigger.people.ada,
+      'POST',
+      '/api/v2/agents/agentzero/workflows?dry_run=true',
+      {
+        name: 'w',
+        workspace_id: outrigger.workspace.id,
+        steps: [
+          { id: 'off', agent: 'docker', task: 'logs', params: { task_id: randomUUID() } },
+          { id: 'on', agent: 'opencode', task: 'generate_code' },
+          { id: 'nobody', agent: 'robot', task: 'fly' },
+        ],
+      },
+    );
+
+    expect([
+      status,
+      (body.violations as { step_id: string; code: string }[]).map((one) => [one.step_id, one.code]),
+    ]).toEqual([
+      200,
+      expect.arrayContaining([
+        ['off', 'feature_off'],
+        ['nobody', 'agent_unknown'],
+      ]),
+    ]);
+    expect((body.steps as { id: string }[]).map(({ id }) => id)).toEqual(['on']);
+  });
 });

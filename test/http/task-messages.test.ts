@@ -107,4 +107,19 @@ describe('POST /api/v2/agents/tasks/{id}/messages', () => {
     expect(answers.map(({ status }) => status)).toEqual([404, 400, 400, 400, 404]);
     expect(many).toEqual([...Array<number>(20).fill(202), 429]);
   });
+
+  it('are listed in pages, the first message first', async () => {
+    const id = await submit();
+    for (const text of ['one', 'two', 'three']) await say(id, text);
+    const page = async (query: string) =>
+      (await outrigger.call(outrigger.people.ada, 'GET', `/api/v2/agents/tasks/${id}/messages?${query}`)).body as {
+        items: { text: string }[];
+        next_cursor: string | null;
+      };
+    const first = await page('limit=2');
+    const rest = await page(`limit=2&cursor=${first.next_cursor}`);
+
+    expect([first, rest].map(({ items }) => items.map(({ text }) => text))).toEqual([['one', 'two'], ['three']]);
+    expect(rest.next_cursor).toBeNull();
+  });
 });

@@ -440,4 +440,12 @@ describe('rights are asked for again at each run', () => {
     outrigger.clock.advance(60_000);
     expect(verdicts(await runsOf(name, 1))).toEqual(['started']);
   });
+
+  it('are written once where two write the same name for the first time at once', async () => {
+    const both = await Promise.all(
+      [1, 2, 3, 4].map(() => ada('PUT', `${base}/at-once`, cronTask('at-once', { suspend: true }))),
+    );
+
+    expect(both.map(({ status }) => status).sort()).toEqual([200, 200, 200, 201]);
+  });
 });

@@ -29,7 +29,7 @@ const expected: Readonly<Record<string, Expected>> = {
   'provider-500': { outcome: 'failed', reason: 'UpstreamError', retryable: true },
   'provider-recovers': { outcome: 'no_change' },
   'provider-recovers-v2': { outcome: 'no_change', lie: 1 },
-  'question-rejected': { outcome: 'failed', reason: 'AgentError', retryable: true },
+  'question-rejected': { outcome: 'failed', reason: 'QuestionAsked' },
   stopped: { outcome: 'stopped', reason: 'UserStopped' },
   'timed-out': { outcome: 'timed_out', reason: 'Timeout' },
   'tool-recovers': { outcome: 'succeeded' },

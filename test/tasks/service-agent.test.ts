@@ -37,6 +37,9 @@ async function roomWith(execute: Agent['execute'], change = {}) {
   return id;
 }
 
+const isRunning = (id: string) =>
+  eventually('the work to begin', async () => (await room.task(id)).state === 'running');
+
 describe('an agent of the service', () => {
   it('does its work without any bridge, with the params it was given, and its output is what later steps get', async () => {
     const seen: unknown[] = [];
@@ -91,8 +94,6 @@ describe('an agent of the service', () => {
   /** Work that ends only when it is told to. */
   const endless: Agent['execute'] = (_work, { signal }) =>
     new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
-  const isRunning = (id: string) =>
-    eventually('the work to begin', async () => (await room.task(id)).state === 'running');
 
   it('is stopped while it works, with a receipt and without a command to any bridge', async () => {
     const id = await roomWith(endless);
@@ -245,4 +246,43 @@ describe('work that changes things outside the workspace', () => {
 
     expect(await rejected({ payload })).toMatchObject({ code: 'params_invalid' });
   });
+
+  it('is stopped in good order where its end takes as long as that of the workflow it runs', async () => {
+    let end: () => void = () => undefined;
+    const id = await roomWith(
+      () =>
+        new Promise((_resolve, reject) => (end = () => reject(new AgentFailure('UserStopped', 'It was canceled.')))),
+    );
+    const turn = room.turn(id, 1);
+    await isRunning(id);
+    await stopTask(room.stopParts, id, room.bridge.ownerId, 'request');
+    const heldUntil = async (): Promise<number> =>
+      (await room.data.database.pool.query('select lease_until from attempt')).rows[0].lease_until.getTime();
+    for (let seconds = 0; seconds < 50; seconds += 25) {
+      room.clock.advance(25_000);
+      const now = room.clock.now().getTime();
+      await eventually('the attempt to be held on', async () => (await heldUntil()) > now + 40_000);
+    }
+    end();
+
+    expect(await turn).toMatchObject({ done: true });
+    expect(await room.task(id)).toMatchObject({ outcome: 'stopped', evidence: { stop: { processes_left: 0 } } });
+  });
+
+  it('is not said to have stopped where its agent never ends', async () => {
+    const id = await roomWith(() => new Promise(() => undefined));
+    const turn = room.turn(id, 1);
+    await isRunning(id);
+    await stopTask(room.stopParts, id, room.bridge.ownerId, 'request');
+    const heldSince = room.clock.now().getTime();
+    let isOver = false;
+    void turn.then(() => (isOver = true));
+    while (!isOver) {
+      room.clock.advance(25_000);
+      await new Promise((resolve) => setTimeout(resolve, 2_100));
+    }
+
+    expect(room.clock.now().getTime() - heldSince).toBeGreaterThan(70_000);
+    expect(await room.task(id)).toMatchObject({ outcome: 'failed', reason: 'StopUnproven' });
+  }, 120_000);
 });

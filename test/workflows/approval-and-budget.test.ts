@@ -93,7 +93,11 @@ describe('a step that needs an approval', () => {
   it('waits until a person lets it, and then runs', async () => {
     const id = await submit();
     const approval = await asked();
-    expect(approval).toMatchObject({ kind: 'step', title: "May step 'deploy' of workflow 'w' begin?" });
+    expect(approval).toMatchObject({
+      kind: 'step',
+      title: "May step 'deploy' of workflow 'w' begin?",
+      detail: { prompt: 'deploy' },
+    });
     const before = await room.read(id);
     expect([before.state, before.steps[0].state, before.steps[0].reason]).toEqual([
       'waiting',

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { WebSocket } from 'ws';
 import type { TaskEvent, WorkflowEvent } from '../../modules/contract.ts';
+import { appendWorkflowEvents, readWorkflowEvents } from '../../service/workflows/workflow-events.ts';
 import { eventually } from '../support/clock.ts';
 import type { FakeBridge } from '../support/fake-bridge.ts';
 import { startTestService, type Person, type TestService } from '../support/service.ts';
@@ -163,5 +164,19 @@ describe('S-49 the events of a task', () => {
     const sent = eventsIn(await watching);
     expect(sent.at(-1)?.event.type).toBe('task.finished');
     expect(mirrored.events).toEqual(sent.map(({ event }) => event));
+  });
+
+  it('never hold more than 64 KiB, as those of tasks', async () => {
+    const id = await room.submit({ steps: [step('a')] });
+    const { database } = outrigger;
+    await database.transaction((tx) =>
+      appendWorkflowEvents(tx, { id, run: 1 }, [
+        { type: 'step.queued', at: new Date(), stepId: 'a', data: { text: 'x'.repeat(70_000) } },
+      ]),
+    );
+    const events = await readWorkflowEvents(database, id, 0, 100);
+
+    expect(events.map(({ data }) => data)).toContainEqual({ truncated: true, bytes: 70_011 });
+    await room.post(id, 'cancel');
   });
 });

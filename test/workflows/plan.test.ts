@@ -161,7 +161,18 @@ describe('the plan of a workflow', () => {
     expect([tooLittle.status, tooLittle.body.code]).toEqual([422, 'cost_not_approved']);
     expect(agreed.status).toBe(201);
     expect(agreedPlan.body).toMatchObject({ approval: { required: false }, violations: [] });
-    await post(`${workflows}/${agreed.body.id}/cancel`, {});
+    const one = `${workflows}/${agreed.body.id}`;
+    await post(`${one}/cancel`, {});
+    await eventually('the workflow to end', async () => {
+      const { body: workflow } = await outrigger.call(outrigger.people.ada, 'GET', one);
+      return workflow.state === 'finished';
+    });
+    const again = await post(`${one}/retry`, { from: 'tests' });
+    const agreedAgain = await post(`${one}/retry`, { from: 'tests', approved_cost_micro_usd: 750_000 });
+
+    expect([again.status, again.body.code]).toEqual([422, 'cost_not_approved']);
+    expect(agreedAgain.status).toBe(202);
+    await post(`${one}/cancel`, {});
   });
 
   it('takes a step that runs a workflow of its own for no known cost, not for none', async () => {

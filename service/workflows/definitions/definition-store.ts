@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Database, Transaction } from '../../platform/database.ts';
 import type { DefinitionSpec } from './definition.ts';
 
@@ -151,11 +152,17 @@ export async function listVersions(
   return (await query.execute()).map(asVersion);
 }
 
-/** Definitions of an organization with their current version, the newest first. */
+/** A definition with what a list shows of its current version. */
+export interface ListedDefinition extends DefinitionRecord {
+  readonly description: string | null;
+  readonly parameters: DefinitionSpec['parameters'];
+}
+
+/** Definitions of an organization, the newest first. Their steps, which may be megabytes, are not read. */
 export async function listDefinitions(
   database: Readable,
   filter: { organizationId: string; limit: number; cursor?: string | undefined },
-): Promise<readonly (DefinitionRecord & { readonly spec: DefinitionSpec })[]> {
+): Promise<readonly ListedDefinition[]> {
   let query = database
     .as<Tables>()
     .selectFrom('workflow_definition as one')
@@ -163,12 +170,19 @@ export async function listDefinitions(
       join.onRef('current.definition_id', '=', 'one.id').onRef('current.version', '=', 'one.version'),
     )
     .selectAll('one')
-    .select('current.spec')
+    .select([
+      sql<string | null>`current.spec->>'description'`.as('description'),
+      sql<DefinitionSpec['parameters'] | null>`current.spec->'parameters'`.as('parameters'),
+    ])
     .where('one.organization_id', '=', filter.organizationId)
     .orderBy('one.id', 'desc')
     .limit(filter.limit);
   if (filter.cursor !== undefined) query = query.where('one.id', '<', filter.cursor);
-  return (await query.execute()).map((row) => ({ ...asDefinition(row), spec: row.spec as DefinitionSpec }));
+  return (await query.execute()).map((row) => ({
+    ...asDefinition(row),
+    description: row.description,
+    parameters: row.parameters ?? undefined,
+  }));
 }
 
 /** Deletes a definition with every version. */

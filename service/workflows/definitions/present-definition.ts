@@ -1,5 +1,5 @@
-import type { DefinitionRecord, VersionRecord } from './definition-store.ts';
-import { manifestOf, type DefinitionSpec } from './definition.ts';
+import type { DefinitionRecord, ListedDefinition, VersionRecord } from './definition-store.ts';
+import { manifestOf } from './definition.ts';
 
 /** A definition as it was written, with what the service knows of it in `status`. */
 export const presentDefinition = (definition: DefinitionRecord, version: VersionRecord) => ({
@@ -21,11 +21,11 @@ export const presentVersion = (version: VersionRecord) => ({
 });
 
 /** A definition in a list: without its steps. */
-export const summarizeDefinition = (definition: DefinitionRecord & { readonly spec: DefinitionSpec }) => ({
+export const summarizeDefinition = (definition: ListedDefinition) => ({
   name: definition.name,
   version: definition.version,
-  description: definition.spec.description ?? null,
-  parameters: definition.spec.parameters ?? [],
+  description: definition.description,
+  parameters: definition.parameters ?? [],
   author_id: definition.authorId,
   created_at: definition.createdAt.toISOString(),
   updated_at: definition.updatedAt.toISOString(),
