@@ -16,7 +16,7 @@ import { makeListener } from './platform/listener.ts';
 import { makeSeal } from './platform/seal.ts';
 import type { OpenData } from './server-data.ts';
 import { modelSettings } from './server-models.ts';
-import { makeAgentSecrets } from './secrets/agent-secrets.ts';
+import { makeSecrets } from './secrets/secrets.ts';
 import { makeTemplateSecrets } from './secrets/template-secrets.ts';
 import { makeCoderBuilds } from './workspaces/coder-builds.ts';
 import type { ServiceOptions } from './server-options.ts';
@@ -42,8 +42,8 @@ export function makeBase({ config, clock, log }: ServiceOptions, { database, key
     anchorPath,
   });
   const seal = makeSeal(keys);
-  const secrets = makeTemplateSecrets({ database, seal, audit, clock });
-  const agentSecrets = makeAgentSecrets({ database, seal, audit, clock });
+  const templateSecrets = makeTemplateSecrets({ database, seal, audit, clock });
+  const secrets = makeSecrets({ database, seal, audit, clock });
   const coderOptions: CallerOptions = {
     url: config.coder.url,
     serviceToken: config.coder.serviceToken ?? '',
@@ -66,7 +66,7 @@ export function makeBase({ config, clock, log }: ServiceOptions, { database, key
     audit,
     providerKey: makeProviderKey({
       database,
-      secrets: agentSecrets,
+      secrets,
       upstreamUrl: config.model.upstreamUrl,
       clock,
     }),
@@ -76,7 +76,7 @@ export function makeBase({ config, clock, log }: ServiceOptions, { database, key
   const broker = makeBroker({
     database,
     audit,
-    secrets: agentSecrets,
+    secrets,
     coder,
     authenticate: gateway.authenticate,
     clock,
@@ -93,8 +93,8 @@ export function makeBase({ config, clock, log }: ServiceOptions, { database, key
     audit,
     chainer,
     seal,
+    templateSecrets,
     secrets,
-    agentSecrets,
     coderOptions,
     coder,
     builds,

@@ -8,6 +8,9 @@ import { migrateEngine } from './platform/engine.ts';
 import { loadOrCreateKeys, type Keys } from './platform/keys.ts';
 import type { Logger } from './platform/logger.ts';
 import { migrateDatabase } from './platform/migrate.ts';
+import { makeSeal } from './platform/seal.ts';
+import { sealedTables } from './server-seals.ts';
+import { mustHoldKeys } from './secrets/sealed-columns.ts';
 
 /** What was started, to be stopped in the opposite order. */
 export type Undo = (() => Promise<unknown>)[];
@@ -46,6 +49,7 @@ export async function openData({ config, log }: { config: Config; log: Logger },
   });
   undo.push(() => database.close());
   await migrateDatabase({ database, migrations: allMigrations, migrateEngine: () => migrateEngine(database.url), log });
+  await mustHoldKeys(database, makeSeal(keys), keys.keyring, sealedTables);
   return {
     database,
     keys,

@@ -1,5 +1,6 @@
 import { agentEntryRoutes } from './agents/agent-entry-routes.ts';
 import { agentTemplateRoutes } from './agents/agent-template.ts';
+import { ownCredentialRoutes } from './agents/own-credential-routes.ts';
 import { workLimitRoutes } from './agents/work-limit-routes.ts';
 import { approvalsRoutes } from './approvals/approvals-routes.ts';
 import { auditRoutes } from './audit/audit-routes.ts';
@@ -8,7 +9,7 @@ import { registerRoute } from './bridge/register.ts';
 import { callerOf } from './identity/identity.ts';
 import { behind, requestId, type Route } from './platform/http.ts';
 import { healthRoutes } from './platform/health-routes.ts';
-import { agentSecretRoutes } from './secrets/agent-secret-routes.ts';
+import { secretRoutes } from './secrets/secret-routes.ts';
 import { templateSecretRoutes } from './secrets/template-secret-routes.ts';
 import { deadLetterRoutes } from './tasks/dead-letter-routes.ts';
 import { executeRoutes } from './tasks/execute-routes.ts';
@@ -26,6 +27,7 @@ import { workflowsRoutes } from './workflows/workflows-routes.ts';
 import { compatibleWorkspaceRoutes } from './workspaces/compatible-routes.ts';
 import { workspacesRoutes } from './workspaces/workspaces-routes.ts';
 import type { Base } from './server-base.ts';
+import { makeReseal } from './server-seals.ts';
 import type { Work } from './server-work.ts';
 
 /** Everything the service answers, in the order in which it is tried; `isReady` is what `/readyz` says. */
@@ -37,8 +39,10 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
     database,
     engine,
     audit,
+    templateSecrets,
     secrets,
-    agentSecrets,
+    seal,
+    keys,
     coder,
     builds,
     authorize,
@@ -62,7 +66,7 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
   } = work;
   return [
     ...healthRoutes({ database, isReady }),
-    registerRoute({ database, audit, coder, verifyProof: secrets.verifyProof, clock, log }),
+    registerRoute({ database, audit, coder, verifyProof: templateSecrets.verifyProof, clock, log }),
     ...tasksRoutes({
       ...settleParts,
       ...acceptParts,
@@ -100,15 +104,21 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
     ...auditRoutes({ database }),
     ...templateSecretRoutes({
       database,
-      secrets,
+      secrets: templateSecrets,
       audit,
       mayAdministerTemplates: (_request, response, organizationId) =>
         authorize.templates(callerOf(response), organizationId, requestId(response)),
     }),
-    ...agentSecretRoutes({ ...organizationAdmin, secrets: agentSecrets }),
+    ...secretRoutes({
+      ...organizationAdmin,
+      secrets,
+      reseal: makeReseal(database, seal, keys),
+      workspaceOf: (response, reference) => authorize.workspace(callerOf(response), reference, requestId(response)),
+    }),
+    ...ownCredentialRoutes({ database, audit, secrets, upstreamUrl: config.model.upstreamUrl, clock }),
     ...agentEntryRoutes({
       ...organizationAdmin,
-      secrets: agentSecrets,
+      secrets,
       upstreamUrl: config.model.upstreamUrl,
       clock,
     }),

@@ -51,7 +51,7 @@ export function makeWork(base: Base) {
     engine,
     audit,
     seal,
-    agentSecrets,
+    secrets,
     coder,
     identity,
     authorize,
@@ -128,7 +128,7 @@ export function makeWork(base: Base) {
   const agents = makeAgents({
     checkCost,
     callBridge,
-    ...{ config, database, registry, audit, clock, engine, coder, bounds, workspaceBounds, secrets: agentSecrets },
+    ...{ config, database, registry, audit, clock, engine, coder, bounds, workspaceBounds, secrets },
     stopTask: (id, ownerId) => stop(id, ownerId, uuidv7(clock)),
     cancelWorkflow: (id, ownerId) => cancelWorkflow({ ...runParts, engine }, id, ownerId, uuidv7(clock)),
   });

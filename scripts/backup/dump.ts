@@ -69,6 +69,7 @@ async function readHeader(
         `select distinct convert_from(substring(sealed from 3 for get_byte(sealed, 1)), 'UTF8') as value
            from (select sealed from outrigger.agent_secret
                  union all select sealed from outrigger.template_secret
+                 union all select sealed from outrigger.secret_scope
                  union all select sealed from outrigger.webhook) as kept
           order by 1`,
       ),

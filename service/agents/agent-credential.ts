@@ -1,12 +1,13 @@
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
-import type { AgentSecrets } from '../secrets/agent-secrets.ts';
+import { organizationPlace } from '../secrets/secret-place.ts';
+import type { Secrets } from '../secrets/secrets.ts';
 import { isExpired } from './agent-entry.ts';
 import { entriesOf } from './agent-entry-store.ts';
 
 export interface CredentialParts {
   readonly database: Database;
-  readonly secrets: Pick<AgentSecrets, 'open'>;
+  readonly secrets: Pick<Secrets, 'open'>;
   readonly clock: Clock;
 }
 
@@ -20,5 +21,5 @@ export const makeAgentCredential =
     const entry = (await entriesOf(parts.database, organizationId)).find(({ name }) => name === agent);
     const credential = entry?.spec.credentials.find((one) => one.env === env);
     if (!credential || isExpired(credential, parts.clock.now())) return null;
-    return parts.secrets.open(organizationId, credential.secretRef);
+    return parts.secrets.open([organizationPlace(organizationId)], credential.secretRef, { towards: 'agent' });
   };

@@ -6,13 +6,14 @@ import type { Clock } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
 import { parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import { readBodyText } from '../platform/yaml-body.ts';
-import type { AgentSecrets } from '../secrets/agent-secrets.ts';
 import {
   actorOf,
   makeAdmitOrganizationAdmin,
   organizationAsked,
   type OrganizationAdminParts,
 } from '../secrets/organization-admin.ts';
+import { organizationPlace } from '../secrets/secret-place.ts';
+import type { Secrets } from '../secrets/secrets.ts';
 import {
   agentName,
   destinationOf,
@@ -33,7 +34,7 @@ import {
 import { gitHostOf } from './git-credential.ts';
 
 export interface AgentEntryParts extends OrganizationAdminParts {
-  readonly secrets: Pick<AgentSecrets, 'list'>;
+  readonly secrets: Pick<Secrets, 'list'>;
   readonly upstreamUrl: string;
   readonly clock: Clock;
 }
@@ -163,7 +164,7 @@ async function remove(parts: AgentEntryParts, request: Request, response: Respon
 async function present(parts: AgentEntryParts, organizationId: string, name: string) {
   const entry = (await entriesOf(parts.database, organizationId)).find((one) => one.name === name);
   if (!entry) throw notFound(`Agent '${name}'`);
-  const secrets = await parts.secrets.list(organizationId);
+  const secrets = await parts.secrets.list(organizationPlace(organizationId));
   const isStored = ({ secretRef }: Credential): boolean =>
     secrets.some((secret) => secret.name === secretRef.name && secret.keys.includes(secretRef.key));
   return {

@@ -4,7 +4,7 @@ import { isProviderKey } from '../gateway/provider-keys.ts';
 import { ServiceError } from '../platform/errors.ts';
 import { parse } from '../platform/http.ts';
 import { readYaml } from '../platform/yaml-body.ts';
-import { secretKey, secretName } from '../secrets/agent-secret-routes.ts';
+import { secretKey, secretName } from '../secrets/secret-routes.ts';
 import { gitFields } from './git-fields.ts';
 
 /** As Kubernetes names things, so that manifests written for kubeopencode fit here. */
@@ -20,6 +20,8 @@ const pinnedImage = z
     new RegExp(`^[a-z0-9][a-z0-9._/:-]*${digestPattern}$`),
     'must be pinned by digest, such as registry.example.com/base:1@sha256:<64 hex digits>',
   );
+
+const areDistinct = (words: readonly string[]): boolean => new Set(words).size === words.length;
 
 const credential = z
   .strictObject({
@@ -39,18 +41,19 @@ const credential = z
     `a model provider's key has none of ${Object.keys(gitFields).join(', ')}`,
   );
 
+export const credentialList = z
+  .array(credential)
+  .max(50)
+  .refine((all) => areDistinct(all.map(({ name }) => name)), 'two have the same name')
+  .refine((all) => areDistinct(all.map(({ env }) => env)), 'two have the same env');
+
 /** An agent in the words of kubeopencode's `Agent`; what is not here is refused, because nothing would heed it. */
 export const agentManifest = z.strictObject({
   apiVersion: z.literal('kubeopencode.io/v1alpha1'),
   kind: z.literal('Agent'),
   metadata: z.strictObject({ name: label }),
   spec: z.strictObject({
-    credentials: z
-      .array(credential)
-      .max(50)
-      .refine((all) => areDistinct(all.map(({ name }) => name)), 'two have the same name')
-      .refine((all) => areDistinct(all.map(({ env }) => env)), 'two have the same env')
-      .default([]),
+    credentials: credentialList.default([]),
     /** Brings OpenCode. */
     agentImage: pinnedImage.optional(),
     /** Where the work happens. */
@@ -59,8 +62,6 @@ export const agentManifest = z.strictObject({
     attachImage: pinnedImage.optional(),
   }),
 });
-
-const areDistinct = (words: readonly string[]): boolean => new Set(words).size === words.length;
 
 export type AgentSpec = z.output<typeof agentManifest>['spec'];
 export type Credential = AgentSpec['credentials'][number];

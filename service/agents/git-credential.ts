@@ -1,10 +1,10 @@
 import { names } from '../../modules/contract.ts';
+import type { KeyOwner } from '../gateway/provider-keys.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
-import type { AgentSecrets } from '../secrets/agent-secrets.ts';
-import { destinationOf, isExpired, type AgentEntry, type Credential } from './agent-entry.ts';
-import { entriesOf } from './agent-entry-store.ts';
-import { asHeaderValue, inOrder } from './secret-value.ts';
+import type { Secrets } from '../secrets/secrets.ts';
+import { destinationOf, isExpired, type Credential } from './agent-entry.ts';
+import { givenCredentials, openGiven, type GivenCredential } from './given-credentials.ts';
 
 /** Names under which people keep tokens of well-known hosts, and the user name that goes with such a token. */
 const known: Readonly<Record<string, { readonly host: string; readonly username: string }>> = {
@@ -29,7 +29,8 @@ const writeScopes: ReadonlySet<string> = new Set([
 
 /** A credential for git as the broker sees it; the value is asked for apart. */
 export interface GitCredential {
-  readonly agent: string;
+  /** The entry it stands in; null for one of the owner's own. */
+  readonly agent: string | null;
   readonly name: string;
   readonly env: string;
   readonly host: string;
@@ -52,30 +53,25 @@ export interface GitCredential {
 export const gitHostOf = (credential: Credential): string | null =>
   destinationOf(credential) === 'broker' ? (credential.host ?? known[credential.env]?.host ?? null) : null;
 
-/** Credentials for git of an organization, in the order in which they are tried. */
-export type GitCredentialsOf = (organizationId: string) => Promise<readonly GitCredential[]>;
+/** Credentials for git that work may be done with: its owner's first, then the organization's in their order. */
+export type GitCredentialsOf = (work: KeyOwner) => Promise<readonly GitCredential[]>;
 
 export function makeGitCredentials(parts: {
   readonly database: Database;
-  readonly secrets: Pick<AgentSecrets, 'open'>;
+  readonly secrets: Pick<Secrets, 'open'>;
   readonly clock: Clock;
 }): GitCredentialsOf {
-  return async (organizationId) =>
-    inOrder(await entriesOf(parts.database, organizationId)).flatMap((entry) =>
-      entry.spec.credentials.flatMap((credential) => {
-        const host = gitHostOf(credential);
-        if (host === null) return [];
-        const open = async (): Promise<string | null> => {
-          const value = await parts.secrets.open(organizationId, credential.secretRef);
-          return value === null ? null : asHeaderValue(value, entry, credential);
-        };
-        return [{ ...describe(entry, credential, host), isExpired: isExpired(credential, parts.clock.now()), open }];
-      }),
-    );
+  return async (work) =>
+    (await givenCredentials(parts.database, work)).flatMap((given) => {
+      const host = gitHostOf(given.credential);
+      if (host === null) return [];
+      const open = (): Promise<string | null> => openGiven(parts.secrets, given, 'broker', work);
+      return [{ ...describe(given, host), isExpired: isExpired(given.credential, parts.clock.now()), open }];
+    });
 }
 
-const describe = (entry: AgentEntry, credential: Credential, host: string) => ({
-  agent: entry.name,
+const describe = ({ agent, credential }: GivenCredential, host: string) => ({
+  agent,
   name: credential.name,
   env: credential.env,
   host,

@@ -84,6 +84,22 @@ const workLimitStandby: Migration = {
   },
 };
 
+const ownCredentials: Migration = {
+  async up(database) {
+    await sql`
+      create table outrigger.own_credentials (
+        organization_id uuid not null,
+        owner_id text not null,
+        credentials jsonb not null,
+        updated_at timestamptz not null,
+        primary key (organization_id, owner_id)
+      )`.execute(database);
+  },
+  async down(database) {
+    await sql`drop table outrigger.own_credentials`.execute(database);
+  },
+};
+
 export const migrations: Record<string, Migration> = {
   '2026-11-21-057-agent-entry': agentEntry,
   '2026-11-21-090-agent-presence': agentPresence,
@@ -91,4 +107,5 @@ export const migrations: Record<string, Migration> = {
   '2026-11-21-222-agent-entry-version': agentEntryVersion,
   '2026-11-21-223-agent-template': agentTemplate,
   '2026-11-21-280-work-limit-standby': workLimitStandby,
+  '2026-11-22-321-own-credentials': ownCredentials,
 };

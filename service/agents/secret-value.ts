@@ -5,15 +5,17 @@ import type { AgentEntry, Credential } from './agent-entry.ts';
  * A stored value as it can stand in a header.
  *
  * Whoever pastes a key pastes a line end with it; anything else unprintable would be quoted by the HTTP client.
- * Errors  `unavailable`, without the value: no other one is used in its place.
+ * Errors  `unavailable`, without the value: no other one is used in its place. `agent` is null for the owner's own.
  */
-export function asHeaderValue(value: string, entry: Pick<AgentEntry, 'name'>, credential: Credential): string {
+export function asHeaderValue(value: string, agent: string | null, credential: Credential): string {
   const key = value.trim();
   if (/^[\x21-\x7e]+$/.test(key)) return key;
   throw new ServiceError(
     'unavailable',
     'provider_key_unusable',
-    `The value behind credential ${credential.name} of agent ${entry.name} has characters that no key has. An organization admin must write the secret ${credential.secretRef.name} again.`,
+    agent === null
+      ? `The value behind your credential ${credential.name} has characters that no key has. Write your secret ${credential.secretRef.name} again.`
+      : `The value behind credential ${credential.name} of agent ${agent} has characters that no key has. An organization admin must write the secret ${credential.secretRef.name} again.`,
   );
 }
 

@@ -9,7 +9,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { ServiceError } from '../platform/errors.ts';
 import { requestId, type Route } from '../platform/http.ts';
-import type { AgentSecrets } from '../secrets/agent-secrets.ts';
+import type { Secrets } from '../secrets/secrets.ts';
 import { makeBrake } from './brake.ts';
 import { makeForge } from './forge.ts';
 import { makeRecordGit, makeSeldom } from './git-audit.ts';
@@ -33,7 +33,7 @@ export interface Broker {
 export interface BrokerOptions {
   readonly database: Database;
   readonly audit: Pick<AuditLog, 'append'>;
-  readonly secrets: Pick<AgentSecrets, 'open'>;
+  readonly secrets: Pick<Secrets, 'open'>;
   readonly coder: Pick<Coder, 'readWorkspace' | 'buildParameters'>;
   /** Errors: `unauthenticated` for a task token that has ended. */
   readonly authenticate: (token: string) => Promise<TaskIdentity>;

@@ -22,7 +22,10 @@ export interface Grants {
   /** Errors: `forbidden`, with what is missing. */
   find(identity: TaskIdentity, asked: Wish, requestId: string): Promise<Grant>;
   /** Every repository of the workspace that there is a credential for, expired ones too; each with its best. */
-  list(of: Pick<TaskIdentity, 'workspaceId' | 'organizationId'>, requestId: string): Promise<readonly Grant[]>;
+  list(
+    of: Pick<TaskIdentity, 'workspaceId' | 'ownerId' | 'organizationId'>,
+    requestId: string,
+  ): Promise<readonly Grant[]>;
 }
 
 export function makeGrants(parts: {
@@ -34,13 +37,13 @@ export function makeGrants(parts: {
     async find(identity, { repository: asked, service }, requestId) {
       const repository = (await repositoriesOf(identity, requestId)).find((one) => isSame(one, asked));
       if (!repository) throw notListed(asked);
-      const credential = choose(await credentialsOf(identity.organizationId), repository, service);
+      const credential = choose(await credentialsOf(identity), repository, service);
       if (!credential) throw noCredential(repository);
       if (credential.isExpired) throw credentialExpired(credential.name, credential.expiresAt ?? '');
       return { repository, credential };
     },
     async list(of, requestId) {
-      const credentials = await credentialsOf(of.organizationId);
+      const credentials = await credentialsOf(of);
       return (await repositoriesOf(of, requestId)).flatMap((repository) => {
         const credential = choose(credentials, repository, 'git-receive-pack');
         return credential ? [{ repository, credential }] : [];
@@ -59,9 +62,15 @@ function choose(
   return fitting.sort((one, other) => worthOf(other, service) - worthOf(one, service))[0];
 }
 
-/** One that has not expired comes first, then for a push one that may, then one that names its repositories. */
-const worthOf = ({ isExpired, mayPush, namesRepositories }: GitCredential, service: GitService): number =>
-  (isExpired ? 0 : 4) + (service === 'git-receive-pack' && mayPush ? 2 : 0) + (namesRepositories ? 1 : 0);
+/**
+ * One that has not expired comes first, then for a push one that may, then the owner's own, then one that names its
+ * repositories.
+ */
+const worthOf = ({ agent, isExpired, mayPush, namesRepositories }: GitCredential, service: GitService): number =>
+  (isExpired ? 0 : 8) +
+  (service === 'git-receive-pack' && mayPush ? 4 : 0) +
+  (agent === null ? 2 : 0) +
+  (namesRepositories ? 1 : 0);
 
 /** Errors: `forbidden` where what is said of the scope allows no push. */
 export function mustAllowPush({ name, mayPush, scope }: GitCredential): void {

@@ -22,6 +22,7 @@ import type { Halt, TaskIdentity } from './gateway-store.ts';
 import { billOf } from './bill.ts';
 import { isModelAlias, type ModelCatalog } from './models.ts';
 import type { OpenCalls } from './open-calls.ts';
+import type { KeyOwner } from './provider-keys.ts';
 import type { PriceTable } from './prices.ts';
 import { readWhole, relayStream } from './relay-answer.ts';
 import { readCompletionRequest, type CompletionRequest, type UpstreamWords } from './request-body.ts';
@@ -30,8 +31,8 @@ import { faultOfEnd, lightFuse, type Fuse, type Upstream } from './upstream.ts';
 
 export interface CallModelParts extends AdmissionParts, AskParts {
   readonly upstream: Upstream;
-  /** The key of whoever pays for an organization's calls; null means the service's own. */
-  readonly providerKey: (organizationId: string) => Promise<string | null>;
+  /** The key of whoever pays for the work's calls; null means the service's own. */
+  readonly providerKey: (work: KeyOwner) => Promise<string | null>;
   readonly models: ModelCatalog;
   readonly prices: PriceTable;
   /** What the admin sets for every request. */
@@ -195,7 +196,7 @@ export async function closeFailed(parts: CallModelParts, call: Call, error: unkn
 
 /** The whole answer of a call without a stream; null when it was streamed to the response, which one must have then. */
 export async function exchange(parts: CallModelParts, call: Call, response?: Response): Promise<string | null> {
-  const upstream = parts.upstream.with(await parts.providerKey(call.identity.organizationId));
+  const upstream = parts.upstream.with(await parts.providerKey(call.identity));
   const { answer, model } = await askUpstream(parts, {
     ...{ upstream, models: call.models, body: call.body, isStream: call.isStream, fuse: call.fuse },
     onSwitch: (from, to, code) => recordSwitch(parts, call, from, to, code),

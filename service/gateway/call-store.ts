@@ -120,6 +120,9 @@ export interface Recallable {
   readonly id: string;
   readonly organization_id: string;
   readonly owner_id: string;
+  readonly workspace_id: string;
+  readonly task_id: string;
+  readonly attempt: number;
   readonly model: string;
   readonly generation_id: string;
 }
@@ -137,7 +140,7 @@ export async function takeRecallable(
         and finished_at <= ${now}::timestamptz - make_interval(secs => 5)
       order by finished_at limit 50 for update skip locked
     )
-    returning id, organization_id, owner_id, model, generation_id`.execute(db);
+    returning id, organization_id, owner_id, workspace_id, task_id, attempt, model, generation_id`.execute(db);
   return rows;
 }
 

@@ -24,7 +24,7 @@ import {
 } from './gateway-store.ts';
 import { makeModelCatalog, type ModelOptions } from './models.ts';
 import { makeOpenCalls } from './open-calls.ts';
-import { wantsKey } from './provider-keys.ts';
+import { wantsKey, type KeyOwner } from './provider-keys.ts';
 import { recallUsage } from './recall-usage.ts';
 import { bodyLimitBytes } from './request-body.ts';
 import { makeUpstream, type UpstreamOptions } from './upstream.ts';
@@ -40,8 +40,8 @@ export interface Gateway {
   authenticate(token: string): Promise<TaskIdentity>;
   /** A model call of the service itself, on behalf of `identity`. Errors: `ModelFault`. */
   readonly complete: Complete;
-  /** Whether a model call can be made for an organization: the upstream takes no key, or there is one. */
-  hasModel(organizationId: string): Promise<boolean>;
+  /** Whether a model call can be made for this work: the upstream takes no key, or there is one. */
+  hasModel(work: TaskIdentity): Promise<boolean>;
   /** `ort_…` for one attempt; earlier tokens of the task end in the same transaction. */
   mintTaskToken(tx: Transaction, identity: TaskIdentity): Promise<string>;
   /** No call can begin with the task's tokens once this is committed; end those under way with `abortCalls`. */
@@ -77,8 +77,8 @@ export interface GatewayOptions extends ModelOptions {
   readonly database: Database;
   /** `timeoutMs` is the longest silence of the provider, before its answer and within it. */
   readonly upstream: Omit<UpstreamOptions, 'fetch'> & { readonly timeoutMs: number };
-  /** A key that an organization brought for this upstream; null, or left out, means that of `upstream`. */
-  readonly providerKey?: (organizationId: string) => Promise<string | null>;
+  /** A key that the work's owner or organization brought for this upstream; null, or left out, means that of `upstream`. */
+  readonly providerKey?: (work: KeyOwner) => Promise<string | null>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly audit?: Pick<AuditLog, 'append'>;
@@ -119,10 +119,8 @@ export function makeGateway(options: GatewayOptions): Gateway {
   return {
     routes: gatewayRoutes({ callModel: makeCallModel(parts), models }),
     complete: makeComplete(parts),
-    hasModel: async (organizationId) =>
-      upstreamOptions.apiKey !== null ||
-      !wantsKey(upstreamOptions.url) ||
-      (await parts.providerKey(organizationId)) !== null,
+    hasModel: async (work) =>
+      upstreamOptions.apiKey !== null || !wantsKey(upstreamOptions.url) || (await parts.providerKey(work)) !== null,
     async authenticate(token) {
       const identity = await findToken(tables, hashToken(token), clock.now());
       if (identity === undefined) throw taskTokenRefused();

@@ -10,6 +10,15 @@ const providers: Readonly<Record<string, string>> = {
   XAI_API_KEY: 'x.ai',
 };
 
+/** Whose work a key is asked for; without an owner it is the organization's, without a task it is only looked at. */
+export interface KeyOwner {
+  readonly organizationId: string;
+  readonly ownerId?: string;
+  readonly workspaceId?: string;
+  readonly taskId?: string;
+  readonly attempt?: number;
+}
+
 /** Whether an entry of this name is a model provider's key, which only the gateway may hold. */
 export const isProviderKey = (name: string): boolean => Object.hasOwn(providers, name);
 

@@ -1,5 +1,6 @@
 import type { CallModelParts } from './call-model.ts';
-import { settleRecalled, takeRecallable } from './call-store.ts';
+import { settleRecalled, takeRecallable, type Recallable } from './call-store.ts';
+import type { KeyOwner } from './provider-keys.ts';
 import { costOf } from './prices.ts';
 import { recalledUsage } from './usage.ts';
 
@@ -16,7 +17,7 @@ export async function recallUsage(
   const { database, upstream, prices, log } = parts;
   const calls = await takeRecallable(database.as(), { now: parts.clock.now(), recallsAtMost });
   for (const call of calls.filter((one) => canBeRecalled(one.generation_id))) {
-    const key = await parts.providerKey(call.organization_id).catch(() => null);
+    const key = await parts.providerKey(payerOf(call)).catch(() => null);
     const text = await upstream.with(key).recall(call.generation_id);
     const usage = text === null ? null : recalledUsage(text);
     if (usage === null || usage.isDoubtful) continue;
@@ -26,3 +27,12 @@ export async function recallUsage(
     log.info({ callId: call.id }, 'the provider named the usage of a call that broke');
   }
 }
+
+/** The key with which the call was made is that of its task's owner, where there is one. */
+const payerOf = (call: Recallable): KeyOwner => ({
+  organizationId: call.organization_id,
+  ownerId: call.owner_id,
+  workspaceId: call.workspace_id,
+  taskId: call.task_id,
+  attempt: call.attempt,
+});

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parse } from '../platform/http.ts';
+import type { SealedTable } from '../secrets/sealed-columns.ts';
 import { scheduleName } from './cron-task.ts';
 import { webhookKinds, type WebhookKind } from './webhook-signature.ts';
 import { readWork, type GivenWork } from './work.ts';
@@ -83,6 +84,12 @@ export const webhookName = (text: string): string =>
   parse(z.object({ name: scheduleName }), { name: text }, 'The path').name;
 
 export const sealPlace = (id: string): string => `webhook/${id}`;
+
+export const webhookSealed: SealedTable = {
+  table: 'webhook',
+  columns: ['id'],
+  contextOf: ({ id = '' }) => sealPlace(id),
+};
 
 export const presentWebhook = (webhook: Webhook) => ({
   id: webhook.id,

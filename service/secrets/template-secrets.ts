@@ -6,6 +6,7 @@ import type { Database, Transaction } from '../platform/database.ts';
 import { notFound, ServiceError } from '../platform/errors.ts';
 import type { Seal } from '../platform/seal.ts';
 import { deriveProof, isSameText, kidOfProof, type ProofSubject } from './registration-proof.ts';
+import type { SealedTable } from './sealed-columns.ts';
 
 export interface MintTemplateSecret {
   readonly organizationId: string;
@@ -207,3 +208,10 @@ const isAttached = (kid: string, versionId: string): ServiceError =>
 
 const sealContext = (organizationId: string, templateName: string, kid: string): string =>
   ['template_secret', organizationId, templateName, kid].map(encodeURIComponent).join('/');
+
+export const templateSecretSealed: SealedTable = {
+  table: 'template_secret',
+  columns: ['kid', 'organization_id', 'template_name'],
+  contextOf: ({ kid = '', organization_id = '', template_name = '' }) =>
+    sealContext(organization_id, template_name, kid),
+};

@@ -1,6 +1,7 @@
 import { credentialNeeded, serviceAgents } from '../agents/actions.ts';
 import { isExpired, type Credential } from '../agents/agent-entry.ts';
 import { entriesOf } from '../agents/agent-entry-store.ts';
+import { ownCredentialsOf } from '../agents/own-credential-store.ts';
 import { inOrder } from '../agents/secret-value.ts';
 import type { Grants } from '../broker/grant.ts';
 import { providerKeyName } from '../gateway/provider-keys.ts';
@@ -24,8 +25,9 @@ export async function secretsOf(
   steps: readonly NewStep[],
   requestId: string,
 ): Promise<readonly TouchedSecret[]> {
-  const organizationId = steps[0]?.workspace.organizationId;
-  if (organizationId === undefined) return [];
+  const [first] = steps;
+  if (first === undefined) return [];
+  const { organizationId, ownerId } = first.workspace;
   const entries = inOrder(await entriesOf(parts.database, organizationId)).map(({ name, spec }) => ({
     name,
     credentials: spec.credentials.filter((credential) => !isExpired(credential, parts.clock.now())),
@@ -38,14 +40,17 @@ export async function secretsOf(
     );
   const here = new Set(steps.map(({ work }) => work.agent).filter((agent) => serviceAgents.includes(agent)));
   const inWorkspaces = steps.filter(({ work }) => !serviceAgents.includes(work.agent));
-  const own = named('agent', (entry, { env }) => here.has(entry) && env === credentialNeeded[entry]);
-  if (inWorkspaces.length === 0) return own;
+  const ofAgents = named('agent', (entry, { env }) => here.has(entry) && env === credentialNeeded[entry]);
+  if (inWorkspaces.length === 0) return ofAgents;
   const keyName = providerKeyName(parts.upstreamUrl);
-  const [brought] = named('model', (_entry, { env }) => env === keyName);
+  const own = (await ownCredentialsOf(parts.database, { organizationId, ownerId }))
+    .filter((credential) => credential.env === keyName && !isExpired(credential, parts.clock.now()))
+    .map(({ name, env }) => ({ use: 'model', agent: null, credential: name, env, host: null }) as const);
+  const [brought] = [...own, ...named('model', (_entry, { env }) => env === keyName)];
   const ofService = { use: 'model', agent: null, credential: null, env: keyName, host: null } as const;
   const model = brought ? [brought] : parts.hasModelKey ? [ofService] : [];
   const git: TouchedSecret[] = [];
   for (const workspaceId of new Set(inWorkspaces.map(({ workspace }) => workspace.id)))
-    git.push(...(await parts.gitGrantsOf({ workspaceId, organizationId }, requestId)).map(gitSecret));
-  return distinctSecrets([...own, ...model, ...git]);
+    git.push(...(await parts.gitGrantsOf({ workspaceId, organizationId, ownerId }, requestId)).map(gitSecret));
+  return distinctSecrets([...ofAgents, ...model, ...git]);
 }

@@ -19,10 +19,10 @@ const values: Readonly<Record<string, string>> = { first: 'key-1', second: 'key-
 const keyFor = (upstreamUrl = 'https://openrouter.ai/api/v1') =>
   makeProviderKey({
     database: data.database,
-    secrets: { open: (_organization, { key }) => Promise.resolve(values[key] ?? null) },
+    secrets: { open: (_places, { key }) => Promise.resolve(values[key] ?? null) },
     upstreamUrl,
     clock,
-  })(acme);
+  })({ organizationId: acme });
 
 const write = (name: string, key: string, rest: Record<string, unknown> = {}, organizationId = acme): Promise<void> =>
   data.database.transaction((tx) =>

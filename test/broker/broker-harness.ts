@@ -88,7 +88,7 @@ export async function startBroker(
   const broker = makeBroker({
     database: data.database,
     audit,
-    secrets: { open: (_organization, { key }) => Promise.resolve(key === 'token' ? `${canary}\n` : null) },
+    secrets: { open: (_places, { key }) => Promise.resolve(key === 'token' ? `${canary}\n` : null) },
     coder: {
       readWorkspace: (id) => Promise.resolve({ id, buildId: 'build' } as never),
       buildParameters: () => Promise.resolve(parameters),

@@ -151,7 +151,7 @@ const tables = [
   'bridge_frame',
   'model_call',
   'task_token',
-  'agent_secret',
+  'secret',
   'agent_entry',
 ];
 

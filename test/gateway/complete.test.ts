@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import type { TaskIdentity } from '../../service/gateway/gateway.ts';
 import { startGateway, until, type GatewayHarness, type HarnessOptions } from './gateway-harness.ts';
 
 let harness: GatewayHarness | undefined;
@@ -64,10 +65,9 @@ describe('a model call of the service itself', () => {
 });
 
 describe('whether there is a model', () => {
-  const organization = '00000000-0000-4000-8000-000000000001';
   const has = async (upstreamUrl: string, providerKey: string | null, apiKey: string | null): Promise<boolean> => {
     const one = await start({ upstreamUrl, providerKey: () => Promise.resolve(providerKey), apiKey });
-    const answer = await one.gateway.hasModel(organization);
+    const answer = await one.gateway.hasModel({} as TaskIdentity);
     await one.close();
     harness = undefined;
     return answer;

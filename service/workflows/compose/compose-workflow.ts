@@ -74,7 +74,7 @@ export async function compose(
     ...{ workspaceId: workspace.id, organizationId: workspace.organizationId },
     ...(bounds.allowedModels === null ? {} : { allowedModels: bounds.allowedModels }),
   };
-  const fromModel = (await parts.gateway.hasModel(workspace.organizationId))
+  const fromModel = (await parts.gateway.hasModel(identity))
     ? await withModel(parts, identity, (ask) => askForDraft(ask, work))
     : 'No model is configured.';
   const isByModel = typeof fromModel !== 'string';
