@@ -755,6 +755,52 @@ export interface ServiceRequests {
   ide: { payload: { readonly enabled: boolean }; data: { readonly ide: IdeReport } };
   /** Says that an attempt may be waiting, so that a `lease` request is asked again at once. */
   wake: { payload: Record<string, never>; data: Record<string, never> };
+  /** The checkpoints of a task that its repository holds, the oldest first, at most 1000. */
+  checkpoints: {
+    payload: { readonly task_id: string };
+    data: {
+      readonly checkpoints: readonly {
+        readonly number: number;
+        readonly commit: string;
+        /** What was committed then. */
+        readonly parent: string;
+        readonly at: string;
+      }[];
+    };
+  };
+  /** Makes the work tree of a task that of a checkpoint; not `applied` over work that is not committed unless `force` is said. */
+  restoreCheckpoint: {
+    payload: {
+      readonly task_id: string;
+      readonly branch: string;
+      readonly number: number;
+      readonly force: boolean;
+      readonly identity: Lease['identity'];
+    };
+    data: {
+      readonly applied: boolean;
+      readonly commit: string;
+      /** What lay there before. */
+      readonly saved: { readonly number: number; readonly commit: string } | null;
+    };
+  };
+  /** What only this workspace has: it would be lost with it. Repositories without any are left out. */
+  unpushedWork: {
+    payload: Record<string, never>;
+    data: {
+      readonly repositories: readonly {
+        readonly path: string;
+        /** Files that are not committed, in any work tree of it. */
+        readonly files: number;
+        /** Commits of branches that no remote has; branches are at most 20. */
+        readonly commits: number;
+        readonly branches: readonly string[];
+        readonly stashes: number;
+        /** Checkpoints whose state no remote has. */
+        readonly checkpoints: number;
+      }[];
+    };
+  };
   /** What the harness loads here; nothing of the repository is started to find out. */
   plugins: { payload: Record<string, never>; data: HarnessParts };
   /** The committed files that lie directly in a folder of the repository, at most 1000; links and folders are none of them. */

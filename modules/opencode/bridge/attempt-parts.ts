@@ -1,4 +1,5 @@
 import type { Lease } from '../../contract.ts';
+import type { SendArtifact } from './artifacts.ts';
 import type { Asks } from './asks.ts';
 import type { Progress } from './attempt-evidence.ts';
 import type { EndSwitch } from './ending.ts';
@@ -28,6 +29,7 @@ export interface AttemptParts {
   readonly runners: Set<number>;
   /** The bridge's own git, which also works when the runner of the attempt is gone. */
   readonly git: Git;
+  readonly sendArtifact: SendArtifact;
   readonly sweepOrphans: (termMs: number) => Promise<SweepResult>;
   /** One at a time: two worktrees of one repository must not be made at once. */
   readonly alone: <Value>(work: () => Promise<Value>) => Promise<Value>;

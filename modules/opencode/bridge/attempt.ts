@@ -12,8 +12,8 @@ import {
 } from '../../contract.ts';
 import { makeAsks } from './asks.ts';
 import { evidenceOf, failureOf, noProgress } from './attempt-evidence.ts';
+import { collectArtifacts, makeArtifactsDir } from './artifacts.ts';
 import type { AttemptParts, Story } from './attempt-parts.ts';
-import { saveCheckpoint } from './checkpoint.ts';
 import { commitWork } from './commit.ts';
 import { converse } from './converse.ts';
 import { endHarness } from './end-harness.ts';
@@ -26,6 +26,7 @@ import { runLeasedCommand } from './leased-command.ts';
 import { textOf } from './log.ts';
 import { makeFreshGit } from './own-git.ts';
 import { originOf } from './push-work.ts';
+import { saveWork } from './save-work.ts';
 import { startRunner } from './runner-client.ts';
 import { makeSteering } from './steering.ts';
 import { taskDirectories } from './task-directories.ts';
@@ -77,10 +78,12 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
     steering.end();
     const receipt = await endEverything(story);
     if (endSwitch.ending?.kind === 'fence') parts.outbox.drop();
-    else
+    else {
+      await keepArtifacts(story);
       parts.outbox.finish(
         evidenceOf(progress, { failure, receipt, ending: endSwitch.ending, rejectedAsks: asks.rejectedCount }),
       );
+    }
     return receipt;
   }
 
@@ -139,6 +142,9 @@ async function work(story: Story, msLeft: () => number): Promise<void> {
   progress.workTree = workTree;
   const origin = await originOf(git, workTree);
   parts.status.tell({ worktree: basename(workTree.path) });
+  // What an attempt left that was killed, before this one goes on with it.
+  if (lease.attempt > 1) await saveWork(story);
+  const artifacts = makeArtifactsDir(settings.workspaceDir, lease.task_id);
 
   if (lease.command)
     return runLeasedCommand({ ...story, command: lease.command, runner, git, workTree, path, directories, msLeft });
@@ -149,12 +155,14 @@ async function work(story: Story, msLeft: () => number): Promise<void> {
     onWait: () => parts.outbox.event('bridge.notice', { notice: 'Waiting for the tools of workspace.nix.' }),
   });
   const toolPath = [settings.toolsDir, ...nix.path, imagePath].join(':');
-  lease = { ...lease, environment: { ...nix.variables, ...lease.environment } };
+  const folders = artifacts === null ? {} : { ARTIFACTS_DIR: artifacts };
+  lease = { ...lease, environment: { ...nix.variables, ...folders, ...lease.environment } };
 
   progress.lastMessage = await converse({ ...story, lease }, runner, workTree, toolPath);
   parts.status.tell(harnessGone);
   await endHarness(progress, { termMs: timing.stopTermMs, sweepOrphans: parts.sweepOrphans });
   progress.harnessEnded = true;
+  await saveWork(story);
   git = freshGit();
   if (progress.lastMessage.error || progress.lastMessage.finish === null) return;
 
@@ -231,29 +239,32 @@ async function endEverything(story: Story): Promise<StopReceipt> {
   const ended = await endHarness(progress, { termMs, abortMs, sweepOrphans: parts.sweepOrphans });
   const receipt = { stopped_at: parts.now().toISOString(), ...ended };
   // Only now, because nothing writes to the work tree any more.
-  if (endSwitch.ending && leavesWork[endSwitch.ending.kind]) await checkpoint(story);
+  if (!endSwitch.ending || leavesWork[endSwitch.ending.kind]) await saveWork(story);
   await progress.runner?.close();
   return receipt;
 }
 
+/** How long files may take on their way; after a result they would come too late. */
+const artifactMs: Readonly<Record<Ending['kind'] | 'done', number>> = {
+  done: 120_000,
+  stop: 15_000,
+  limit: 60_000,
+  shutdown: 4_000,
+  fence: 0,
+};
+
+async function keepArtifacts({ parts, endSwitch }: Story): Promise<void> {
+  const { outbox, settings, sendArtifact } = parts;
+  const limitMs = artifactMs[endSwitch.ending?.kind ?? 'done'];
+  const { files, skipped } = await collectArtifacts({ ...settings, ref: outbox.ref, send: sendArtifact, limitMs });
+  if (files + skipped.length > 0)
+    parts.log('info', 'artifacts collected', { ...outbox.ref, files, skipped: skipped.length });
+  if (skipped.length > 0)
+    outbox.event('bridge.notice', {
+      notice: `${skipped.length} files in ARTIFACTS_DIR were not kept; they are still in the workspace.`,
+      files: skipped.slice(0, 20),
+    });
+}
+
 /** After a fence the work tree is another attempt's. */
 const leavesWork: Readonly<Record<Ending['kind'], boolean>> = { stop: true, limit: true, shutdown: true, fence: false };
-
-/** Nobody may come back to the work tree: the container can be gone for good, or its disk be copied without it. */
-async function checkpoint({ parts, lease, progress }: Story): Promise<void> {
-  const { workTree } = progress;
-  if (!workTree) return;
-  const taskDir = taskDirectories(parts.settings.agentDir, lease.task_id).root;
-  const ref = { task_id: lease.task_id, attempt: lease.attempt };
-  try {
-    const saved = await saveCheckpoint({ git: parts.git, workTree, lease, taskDir });
-    if (!saved) return;
-    parts.log('info', 'unfinished work saved', { ...ref, ...saved });
-    parts.outbox.event('bridge.notice', { notice: 'Unfinished work was saved.', ...saved });
-  } catch (error) {
-    parts.log('error', 'unfinished work could not be saved; it is still in its work tree', {
-      ...ref,
-      error: textOf(error),
-    });
-  }
-}

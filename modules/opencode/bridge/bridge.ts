@@ -15,6 +15,8 @@ import { outboxKey } from './stored-results.ts';
 import { sweep } from './process-tree.ts';
 import { makeRegistrar } from './register.ts';
 import type { Relay } from './relay.ts';
+import { forgetWorkTrees } from './forget-worktrees.ts';
+import { makeWorkCommands } from './work-commands.ts';
 import { makeRepositoryFiles } from './repository-files.ts';
 import { makeSender } from './sender.ts';
 import type { BridgeSettings } from './settings.ts';
@@ -49,6 +51,9 @@ const leasePauseMs = 1_000;
 /** How long an ending bridge tries to be heard; what is not heard stays on disk. */
 const farewellMs = 5_000;
 const keptReceipts = 50;
+/** For one piece of a file. */
+const artifactMs = 10_000;
+const tidyEveryMs = 6 * 3_600_000;
 
 export function startBridge(parts: BridgeParts): Bridge {
   const { settings, keeper, now } = parts;
@@ -78,6 +83,12 @@ export function startBridge(parts: BridgeParts): Bridge {
 
   const tools = makeTools({ ...parts, log, runners, token: registrar.token });
 
+  const alone: AttemptParts['alone'] = (work) => {
+    const mine = setup.then(work, work);
+    setup = mine.catch(() => undefined);
+    return mine;
+  };
+  const isRunning = (taskId: string): boolean => [...attempts.values()].some(({ ref }) => ref.task_id === taskId);
   const holding = (): AttemptRef[] => [...outbox.entries.values()].map(({ ref }) => ref);
 
   const commands: Commands = {
@@ -101,6 +112,7 @@ export function startBridge(parts: BridgeParts): Bridge {
       return Promise.resolve({ ide: ide.wish(enabled) });
     },
     ...tools.session('service'),
+    ...makeWorkCommands({ ...settings, git: (args, given) => git(args, given), alone, isRunning }),
     ...makeRepositoryFiles({ ...settings, git: (args, given) => git(args, given) }),
     plugins: makeHarnessParts({ ...parts, runners, running: () => [...attempts.values()][0] ?? null }),
     wake: () => {
@@ -145,6 +157,9 @@ export function startBridge(parts: BridgeParts): Bridge {
     nowMs: () => performance.now(),
   });
   parts.statusFile.tellWaiting(!worker.isReady());
+  const tidy = (): void => void alone(() => forgetWorkTrees({ ...settings, git, isRunning, log, now }));
+  const tidying = setInterval(tidy, tidyEveryMs);
+  tidy();
   outbox.onChange(() => sender.kick());
 
   async function beat(): Promise<void> {
@@ -226,11 +241,8 @@ export function startBridge(parts: BridgeParts): Bridge {
     git,
     sweepOrphans: (termMs) =>
       sweep({ rootPid: process.pid, termMs, except: runners, reap: (pid) => parts.system?.reap(pid) }),
-    alone: (work) => {
-      const mine = setup.then(work, work);
-      setup = mine.catch(() => undefined);
-      return mine;
-    },
+    alone,
+    sendArtifact: (payload) => link.request('artifact', payload, artifactMs),
   };
 
   const endAll = (kind: 'fence' | 'shutdown'): Promise<unknown> =>
@@ -264,6 +276,7 @@ export function startBridge(parts: BridgeParts): Bridge {
       while (outbox.entries.size > 0 && link.isOpen() && performance.now() < deadline)
         await new Promise((resolve) => setTimeout(resolve, 50));
       clearTimeout(pulse);
+      clearInterval(tidying);
       gitFacts.end();
       ide.end();
       worker.end();

@@ -6,6 +6,7 @@ import { askForAccess, relaySettings } from './git-access.ts';
 import type { HarnessClient, HarnessMessage } from './harness.ts';
 import { harnessPassword } from './harness-password.ts';
 import type { Runner } from './runner-client.ts';
+import { saveWork } from './save-work.ts';
 import { heardBefore, openSession, promptsToSay } from './session.ts';
 import { taskDirectories } from './task-directories.ts';
 import { readMessage, runTurn, toolExitsOf, type LastMessage } from './turn.ts';
@@ -31,7 +32,8 @@ export async function converse(story: Story, runner: Runner, workTree: WorkTree,
   });
   try {
     const signal = AbortSignal.any([endSwitch.signal, over.signal]);
-    return await Promise.race([talk(story, client, workTree, signal), death]);
+    const beforeMessage = (): Promise<void> => saveWork(story);
+    return await Promise.race([talk({ ...story, beforeMessage }, client, workTree, signal), death]);
   } finally {
     over.abort();
   }
@@ -76,6 +78,8 @@ async function startOwnHarness(
 
 /** What a conversation needs of its attempt. */
 export interface Talk extends Pick<Story, 'lease' | 'progress' | 'asks' | 'steering'> {
+  /** Runs before a person's message is said: what came of the words before it can then be had again. */
+  readonly beforeMessage?: () => Promise<void>;
   readonly parts: Pick<Story['parts'], 'log'> & {
     readonly outbox: Pick<Story['parts']['outbox'], 'event'>;
     readonly status: Pick<Story['parts']['status'], 'tell'>;
@@ -84,7 +88,7 @@ export interface Talk extends Pick<Story, 'lease' | 'progress' | 'asks' | 'steer
 
 /** Says what is to be said to a harness that runs, and answers its last message; `progress` learns of every tool. */
 export async function talk(
-  { parts, lease, progress, asks, steering }: Talk,
+  { parts, lease, progress, asks, steering, beforeMessage }: Talk,
   client: HarnessClient,
   workTree: Pick<WorkTree, 'path'>,
   signal: AbortSignal,
@@ -97,7 +101,7 @@ export async function talk(
   for (const id of heardBefore(before, lease)) emit('message.sent', { id });
   const prompts = promptsToSay(before, lease);
   const mapper = makeEventMapper(emit, workTree.path);
-  const turn = { client, sessionId, mapper, asks, steering, emit, log: parts.log, signal };
+  const turn = { client, sessionId, mapper, asks, steering, emit, log: parts.log, signal, beforeMessage };
   const last = prompts.length > 0 ? await runTurn(turn, prompts) : readMessage(before.at(-1) as HarnessMessage);
   steering.end();
   progress.toolExits = toolExitsOf(await client.messages(sessionId));

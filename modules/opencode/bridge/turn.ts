@@ -16,6 +16,8 @@ export interface TurnParts {
   readonly asks: Asks;
   readonly steering: Pick<Steering, 'begin'>;
   readonly emit: Emit;
+  /** Runs before a message of a person's is said. */
+  readonly beforeMessage?: (() => Promise<void>) | undefined;
   readonly log: Log;
   /** Ends the turn's own waiting when the attempt ends. */
   readonly signal: AbortSignal;
@@ -87,6 +89,7 @@ function say(parts: TurnParts, state: TurnState, prompt: PromptToSend): Promise<
 async function sayNow(parts: TurnParts, state: TurnState, prompt: PromptToSend): Promise<boolean> {
   const before = state.newest;
   if (before !== null && !(await isStored(parts, state, before.messageId))) return false;
+  if (prompt.taskMessageId !== undefined) await parts.beforeMessage?.();
   if (state.isOver) return false;
   // Before it is sent, so that no end is seen between the two.
   state.newest = { messageId: prompt.messageId, saidAt: performance.now() };

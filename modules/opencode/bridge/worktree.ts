@@ -8,7 +8,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { worktreesDir, type Lease } from '../../contract.ts';
 import { AttemptFailure } from './failure.ts';
 import type { Git } from './git.ts';
@@ -64,6 +64,7 @@ export const slugOf = (branch: string): string =>
  * Makes the worktree of a task, or answers the one an earlier attempt left, with whatever it had not committed.
  *
  * Life     it stays when the task is over: no frame says that no attempt will follow, and a person may want to look.
+ *          `forgetWorkTrees` removes it a week after its last attempt began.
  * Start    `base_commits`: the first is the start, the others are merged in order; none means HEAD.
  * Errors   `ContextError` for a missing commit, a conflict (naming the files), a branch in use elsewhere, or where the
  *          part of the repository to work in is not there.
@@ -86,6 +87,9 @@ export async function prepareWorkTree(parts: WorkTreeParts, lease: Lease): Promi
   mkdirSync(taskDir, { recursive: true, mode: 0o700 });
   rmSync(remembered, { recursive: true, force: true });
   writeFileSync(remembered, `${base}\n`);
+  const place = join(taskDir, 'worktree');
+  rmSync(place, { recursive: true, force: true });
+  writeFileSync(place, `${basename(path)}\n`);
   return { path, folder: partOf(path, parts.subpath), base, branch: lease.branch };
 }
 

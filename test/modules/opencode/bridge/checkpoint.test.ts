@@ -76,6 +76,9 @@ describe('a checkpoint', () => {
     const saved = await save();
 
     expect(saved).toEqual({
+      number: 1,
+      isNew: true,
+      left_out: 0,
       ref: `refs/checkpoints/${lease.task_id}/1`,
       commit: workspace.git('rev-parse', `refs/checkpoints/${lease.task_id}/1`),
     });
@@ -93,7 +96,7 @@ describe('a checkpoint', () => {
     expect(stateOf(workspace)).toEqual(before);
     expect(indexOf()).toEqual(indexBefore);
     expect(readFileSync(inTree('README.md'), 'utf8')).toBe('half done\n');
-    expect(readdirSync(taskDir)).toEqual(['base']);
+    expect(readdirSync(taskDir).sort()).toEqual(['base', 'worktree']);
   });
 
   it('is made only where something is unsaved, and numbered on where one is there', async () => {
@@ -138,7 +141,7 @@ describe('a checkpoint', () => {
 
     await expect(save()).rejects.toThrow('not a git repository');
     expect(workspace.git('for-each-ref', 'refs/checkpoints')).toBe('');
-    expect(readdirSync(taskDir)).toEqual(['base']);
+    expect(readdirSync(taskDir).sort()).toEqual(['base', 'worktree']);
   });
 });
 
@@ -160,7 +163,8 @@ describe('a bridge whose container stops', () => {
     'saves a running attempt’s work on %s, tells the service where, and leaves (part of D12)',
     async (signal) => {
       const { service, workspace, bridge } = world;
-      const command = 'echo half > half.txt; (trap "" TERM; sleep 311); sleep 312';
+      const command =
+        'echo half > half.txt; echo kept > "$ARTIFACTS_DIR/report.txt"; (trap "" TERM; sleep 311); sleep 312';
       const lease = aLease(`SCENARIO:bash ARG:${command}`, { profile: 'trusted' });
       service.offer(lease);
       await until('the tool to run', () => isRunning('sleep 311'), startMs);
@@ -173,9 +177,10 @@ describe('a bridge whose container stops', () => {
       expect(workspace.git('show', `${ref}:half.txt`)).toBe('half');
       expect(workspace.git('for-each-ref', 'refs/heads')).toBe(branches);
       expect(service.eventsOf(lease).at(-1)).toMatchObject({
-        type: 'bridge.notice',
-        data: { ref, commit: workspace.git('rev-parse', ref) },
+        type: 'checkpoint.created',
+        data: { number: 1, ref, commit: workspace.git('rev-parse', ref) },
       });
+      expect(service.artifacts.get('report.txt')?.toString()).toBe('kept\n');
       expect(service.resultOf(lease)).toMatchObject({
         failure: { reason: 'BridgeLost', retryable: true },
         stop: { processes_left: 0 },
