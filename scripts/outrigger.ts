@@ -75,6 +75,7 @@ export const nouns: readonly Noun[] = [
     summary: 'Shows what your agents ask, and answers them',
     example: 'approval list',
   },
+  { name: 'usage', summary: 'Shows what model calls have used, and what they cost', example: 'usage --by model' },
   { name: 'audit', summary: 'Verifies the audit and names any row that was tampered with', example: 'audit verify' },
   {
     name: 'executor',

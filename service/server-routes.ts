@@ -6,6 +6,8 @@ import { approvalsRoutes } from './approvals/approvals-routes.ts';
 import { auditRoutes } from './audit/audit-routes.ts';
 import { harnessPartsRoutes } from './bridge/harness-parts-routes.ts';
 import { registerRoute } from './bridge/register.ts';
+import { budgetRoutes } from './gateway/budget-routes.ts';
+import { usageRoutes } from './gateway/usage-routes.ts';
 import { callerOf } from './identity/identity.ts';
 import { behind, requestId, type Route } from './platform/http.ts';
 import { healthRoutes } from './platform/health-routes.ts';
@@ -124,6 +126,8 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
     }),
     ...agentTemplateRoutes({ ...organizationAdmin, clock }),
     ...workLimitRoutes({ ...organizationAdmin, registry }),
+    ...budgetRoutes({ ...organizationAdmin, clock }),
+    ...usageRoutes(organizationAdmin),
     ...gateway.routes,
     ...broker.routes,
   ];

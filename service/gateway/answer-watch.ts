@@ -36,8 +36,6 @@ export interface AnswerWatch {
   isUsageFinal(): boolean;
   /** The provider's own id of the answer. */
   generationId(): string | null;
-  /** Bytes of everything that was seen: no answer has more tokens than that. */
-  bytes(): number;
   readonly tools: Pick<ToolCalls, 'count' | 'signature'>;
 }
 
@@ -46,11 +44,9 @@ export function watchAnswer(): AnswerWatch {
   const tools = makeToolCalls();
   let finish: string | null = null;
   let generationId: string | null = null;
-  let bytes = 0;
   let hasFinalUsage = false;
   return {
     see(json) {
-      bytes += Buffer.byteLength(json);
       const seen = parseAnswer(json);
       generationId ??= seen.id ?? null;
       meter.see(seen.usage);
@@ -77,7 +73,6 @@ export function watchAnswer(): AnswerWatch {
     finishReason: () => finish,
     isUsageFinal: () => hasFinalUsage,
     generationId: () => generationId,
-    bytes: () => bytes,
     tools,
   };
 }

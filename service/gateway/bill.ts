@@ -17,13 +17,13 @@ const costsNothing: ReadonlySet<FaultCode> = new Set([
 ]);
 const nothing = { input: 0, cached: 0, output: 0, reasoning: 0 };
 
-/** What one call has used and costs. `bytes` counts what was seen of the answer. */
+/** What one call has used and costs. */
 export type Bill = Pick<CallEnd, 'tokens' | 'isEstimate' | 'costMicroUsd' | 'costSource'>;
 
 export interface Billed {
   readonly model: string;
   readonly reserved: Reservation;
-  readonly watch: Pick<AnswerWatch, 'usage' | 'isUsageFinal' | 'finishReason' | 'bytes'>;
+  readonly watch: Pick<AnswerWatch, 'usage' | 'isUsageFinal' | 'finishReason'>;
 }
 
 /**
@@ -49,7 +49,7 @@ export function billOf(
     const costSource = costMicroUsd === null ? 'unknown' : usage.costMicroUsd === null ? 'prices' : 'provider';
     return { tokens: usage.tokens, isEstimate: false, costMicroUsd, costSource };
   }
-  const tokens = estimateOf(reserved, { tokens: usage?.tokens ?? null, isWhole, bytes: watch.bytes() });
+  const tokens = estimateOf(reserved, usage?.tokens ?? null);
   const costMicroUsd = costOf(prices, model, tokens);
   return { tokens, isEstimate: true, costMicroUsd, costSource: costMicroUsd === null ? 'unknown' : 'estimate' };
 }

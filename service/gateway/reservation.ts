@@ -37,20 +37,18 @@ function costAtMost(prices: PriceTable, model: string, { input, output }: { inpu
   return costs.includes(null) ? null : Math.max(...costs.map((cost) => cost ?? 0));
 }
 
-/** What a call counts as until, or unless, the provider says more: what was reported, filled up to the bound. */
-export function estimateOf(
-  reserved: Reservation,
-  seen: { readonly tokens: Tokens | null; readonly isWhole: boolean; readonly bytes: number },
-): Tokens {
-  const { tokens } = seen;
-  // A whole answer has no more tokens than bytes; of one that broke, the provider may have made all that it was allowed.
-  const outputAtMost = seen.isWhole ? Math.min(reserved.output, seen.bytes) : reserved.output;
-  if (tokens === null) return { input: reserved.input, cached: 0, output: outputAtMost, reasoning: 0 };
-  const hasInput = tokens.input + tokens.cached > 0;
+/**
+ * What a call counts as until, or unless, the provider says more: what was reported, filled up to the bound. What was seen
+ * of the answer bounds nothing, because some providers keep the reasoning to themselves and charge for it.
+ */
+export function estimateOf(reserved: Reservation, reported: Tokens | null): Tokens {
+  if (reported === null) return { input: reserved.input, cached: 0, output: reserved.output, reasoning: 0 };
+  const { cached, reasoning } = reported;
+  const hasInput = reported.input + cached > 0;
   return {
-    input: hasInput ? tokens.input : reserved.input,
-    cached: tokens.cached,
-    output: Math.max(tokens.output, outputAtMost - tokens.reasoning),
-    reasoning: tokens.reasoning,
+    input: hasInput ? reported.input : reserved.input,
+    cached,
+    output: Math.max(reported.output, reserved.output - reasoning),
+    reasoning,
   };
 }

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { Agent, fetch as undiciFetch } from 'undici';
 import { baseUrlOf, dialectOf, type Dialect } from './dialects.ts';
 import { endedTurn, upstreamUnreachable, type ModelFault } from './faults.ts';
-import { isOwnAddress, ownNetworksOnly, type Resolve } from '../platform/own-networks.ts';
+import { isOwnAddress, outside, ownNetworksOnly, type Resolve } from '../platform/own-networks.ts';
 
 export interface UpstreamAnswer {
   readonly status: number;
@@ -62,8 +62,7 @@ export function makeUpstream(options: UpstreamOptions): Upstream {
   const mustBeNear = (): void => {
     // An address is dialled as it stands; only names pass the resolver.
     const host = new URL(base).hostname.replace(/^\[|\]$/g, '');
-    if (isLocalOnly && isIP(host) !== 0 && !isOwnAddress(host))
-      throw upstreamUnreachable(new Error(`local-only: ${host} is outside the networks of this place`));
+    if (isLocalOnly && isIP(host) !== 0 && !isOwnAddress(host)) throw upstreamUnreachable(outside(host));
   };
   const keyed = (apiKey: string | null): KeyedUpstream => {
     const authorization: Record<string, string> = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };

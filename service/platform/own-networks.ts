@@ -52,7 +52,7 @@ export const ownNetworksOnly =
     });
   };
 
-const outside = (host: string): Error =>
+export const outside = (host: string): Error =>
   Object.assign(new Error(`local-only: ${host} is outside the networks of this place, so it is not dialled`), {
     code: 'ERR_LOCAL_ONLY',
   });

@@ -17,6 +17,8 @@ export const usageShape = z
     calls: count,
     cost_micro_usd: count,
     unpriced_calls: count.optional().meta({ description: 'Calls whose cost nobody knows; it is missing in the sum.' }),
+    estimated_calls: count.optional().meta({ description: 'Calls that count as the most they can have used.' }),
+    tool_calls: count.optional(),
   })
   .meta({ id: 'Usage' });
 

@@ -34,11 +34,12 @@ export type HarnessOptions = Partial<Omit<GatewayOptions, 'database' | 'clock' |
   readonly timeoutMs?: number;
   /** Of the service; null for none. */
   readonly apiKey?: string | null;
-};
+} & Pick<GatewayOptions['upstream'], 'isLocalOnly' | 'resolve'>;
 
 /** The real gateway over real HTTP and a real database, in front of the scripted model. */
 export async function startGateway(options: HarnessOptions = {}): Promise<GatewayHarness> {
-  const { model: modelOptions, upstreamUrl, timeoutMs, apiKey = providerKey, ...gatewayOptions } = options;
+  const { model: modelOptions, upstreamUrl, timeoutMs, apiKey = providerKey, ...rest } = options;
+  const { isLocalOnly = false, resolve, ...gatewayOptions } = rest;
   const { database, drop } = await createTestDatabase();
   const model = await startScriptedModel(modelOptions);
   const clock = movableClock();
@@ -57,7 +58,10 @@ export async function startGateway(options: HarnessOptions = {}): Promise<Gatewa
     wait: () => Promise.resolve(),
     ...gatewayOptions,
     database,
-    upstream: { url: upstreamUrl ?? model.url, apiKey, timeoutMs: timeoutMs ?? 5_000 },
+    upstream: {
+      ...{ url: upstreamUrl ?? model.url, apiKey, timeoutMs: timeoutMs ?? 5_000, isLocalOnly },
+      ...(resolve === undefined ? {} : { resolve }),
+    },
     clock,
     log: pino({ level: 'trace' }, destination),
   });

@@ -53,6 +53,8 @@ beforeAll(async () => {
     'agent-templates/name': null,
     'limits/kind': null,
     'limits/target': null,
+    'budgets/scope': null,
+    'budgets/target': null,
     'git/path': null,
     'hooks/name': null,
     'schemas/name': null,
