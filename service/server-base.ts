@@ -4,6 +4,7 @@ import { makeRegistry } from './agents/registry.ts';
 import { makeAuditLog } from './audit/audit-log.ts';
 import { makeChainer } from './audit/chainer.ts';
 import { makeBroker } from './broker/broker.ts';
+import { makeGitIdentity } from './bridge/git-identity.ts';
 import { auditCoderCall } from './coder/audit-call.ts';
 import { makeCaller, type CallerOptions } from './coder/caller.ts';
 import { makeCoder } from './coder/coder.ts';
@@ -73,12 +74,13 @@ export function makeBase({ config, clock, log }: ServiceOptions, { database, key
     clock,
     log,
   });
+  const gitIdentity = makeGitIdentity({ database, clock, ofTask: gateway.authenticate });
   const broker = makeBroker({
     database,
     audit,
     secrets,
     coder,
-    authenticate: gateway.authenticate,
+    authenticate: gitIdentity,
     clock,
     allowLoopback: config.allowInsecureHttp,
   });
@@ -105,6 +107,7 @@ export function makeBase({ config, clock, log }: ServiceOptions, { database, key
     defaultModel,
     allowedModels,
     gateway,
+    gitIdentity,
     broker,
   };
 }

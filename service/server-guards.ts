@@ -9,6 +9,8 @@ import type { GuardFunction } from './platform/web-server.ts';
 export const makeGuards = (
   identity: Identity,
   gateway: Pick<Gateway, 'authenticate'>,
+  /** Of git's routes alone: the token of a bridge opens nothing else. */
+  gitIdentity: Gateway['authenticate'] = gateway.authenticate,
 ): Readonly<Record<Guard, GuardFunction>> => ({
   open: () => Promise.resolve(),
   // The route itself asks Coder whether the proof fits.
@@ -21,7 +23,8 @@ export const makeGuards = (
   task: async (request, response) => {
     const token = bearerOf(request);
     if (token === undefined) throw missingToken();
-    response.locals['task'] = await gateway.authenticate(token);
+    const authenticate = request.path.startsWith('/git/') ? gitIdentity : gateway.authenticate;
+    response.locals['task'] = await authenticate(token);
   },
 });
 

@@ -14,7 +14,7 @@ export function scheduleJobs(base: Base, work: Work): void {
   const { approvals, settleParts, runParts } = work;
   engine.schedule('sweep', '* * * * *', async () => {
     await sweepLostAttempts({ ...settleParts, database, engine, log });
-    await database.transaction((tx) => approvals.expireDrafts(tx));
+    await database.transaction((tx) => approvals.expireWithoutTask(tx));
     await sweepLostWorkflows(engine, runParts);
   });
   engine.schedule('tidy-model-calls', '* * * * *', () => gateway.tidy());

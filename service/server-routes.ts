@@ -26,6 +26,7 @@ import { makeStartDraft } from './workflows/compose/start-draft.ts';
 import { definitionsRoutes } from './workflows/definitions/definitions-routes.ts';
 import { schemasRoutes } from './workflows/schemas-routes.ts';
 import { workflowsRoutes } from './workflows/workflows-routes.ts';
+import { bridgeCommandRoutes } from './workspaces/bridge-command-routes.ts';
 import { compatibleWorkspaceRoutes } from './workspaces/compatible-routes.ts';
 import { workspacesRoutes } from './workspaces/workspaces-routes.ts';
 import type { Base } from './server-base.ts';
@@ -60,6 +61,7 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
     stop,
     runParts,
     callBridge,
+    askBridge,
     progress,
     organizationAdmin,
     acceptParts,
@@ -103,6 +105,7 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
       },
     }),
     ...compatibleWorkspaceRoutes({ coder, authorize }),
+    ...bridgeCommandRoutes({ ...acceptParts, approvals, coder, askBridge }),
     ...auditRoutes({ database }),
     ...templateSecretRoutes({
       database,

@@ -2,7 +2,7 @@ import { timing } from '../modules/contract.ts';
 import { serviceAgents } from './agents/actions.ts';
 import { pendingOfTask } from './approvals/approval-store.ts';
 import { makeApprovals } from './approvals/approvals.ts';
-import { makeCallBridge } from './bridge/call-bridge.ts';
+import { makeAskBridge, throughAsking } from './bridge/call-bridge.ts';
 import { makeBridgeHub } from './bridge/hub.ts';
 import { makeBoundsReader } from './coder/template-bounds-reader.ts';
 import { callerOf } from './identity/identity.ts';
@@ -124,7 +124,8 @@ export function makeWork(base: Base) {
     stopTask({ ...settleParts, database, engine }, taskId, actorId, id);
   const runParts = { database, audit, approvals, clock, log, admit: admission.admitNow, stopTask: stop };
   const checkCost = makeCheckCost({ database, aboveMicroUsd: config.approvalAboveMicroUsd ?? null });
-  const callBridge = makeCallBridge({ database, listener, clock });
+  const askBridge = makeAskBridge({ database, listener, clock });
+  const callBridge = throughAsking(askBridge);
   const agents = makeAgents({
     checkCost,
     callBridge,
@@ -194,6 +195,7 @@ export function makeWork(base: Base) {
     stop,
     runParts,
     callBridge,
+    askBridge,
     agents,
     progress,
     organizationAdmin,

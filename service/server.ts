@@ -48,12 +48,12 @@ async function build(options: ServiceOptions, undo: Undo): Promise<Service> {
   const data = await openData(options, undo);
   const base = makeBase(options, data);
   const work = makeWork(base);
-  const { audit, broker, chainer, engine, gateway, identity, listener, presence } = base;
+  const { audit, broker, chainer, engine, gateway, gitIdentity, identity, listener, presence } = base;
   const { admission, agents, hub, progress, schedules, stream, watch } = work;
   scheduleJobs(base, work);
   let ready = false;
   const web = makeWebServer({
-    guards: makeGuards(identity, gateway),
+    guards: makeGuards(identity, gateway, gitIdentity),
     mustBeOn: makeMustBeOn(config.flags),
     clock,
     log,

@@ -54,7 +54,7 @@ const rows: readonly Row[] = [
   {
     title: 'and only its entry imports an adapter of a harness',
     from: /^modules\/opencode\/bridge\/(?!entry\.ts|opencode-1\/)/,
-    may: [/^modules\/opencode\/bridge\/[\w-]+\.ts$/, contract, builtin],
+    may: [/^modules\/opencode\/bridge\/(?:tools\/)?[\w-]+\.ts$/, contract, builtin],
   },
   {
     title: "the worker's helper imports the contract and what the runtime brings, because it is bundled into one file",

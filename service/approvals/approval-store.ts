@@ -138,13 +138,13 @@ export async function pendingOfTask(tx: Transaction, taskId: string): Promise<re
   return rows.map(fromRow);
 }
 
-/** Workflows whose draft waited past its deadline; those that somebody decides right now are left to them. */
-export async function dueDrafts(tx: Transaction, now: Date): Promise<readonly Approval[]> {
+/** What no task looks after and waited past its deadline; what somebody decides right now is left to them. */
+export async function dueWithoutTask(tx: Transaction, now: Date): Promise<readonly Approval[]> {
   const rows = await tx
     .as<Tables>()
     .selectFrom('approval')
     .selectAll()
-    .where('kind', '=', 'workflow')
+    .where('kind', 'in', ['workflow', 'command'])
     .where('state', '=', 'pending')
     .where('expires_at', '<=', now)
     .forUpdate()

@@ -3,8 +3,11 @@ import { decisions, type Ask, type AttemptRef, type Decision } from '../../modul
 import { canonicalHash } from '../platform/canonical.ts';
 import { ServiceError } from '../platform/errors.ts';
 
-/** What is asked about: what an agent would do, a workflow that waits to be started, or a step that waits to begin. */
-export type ApprovalKind = Ask['kind'] | 'workflow' | 'step';
+/**
+ * What is asked about: what an agent would do, a workflow that waits to be started, a step that waits to begin, or a
+ * command to the bridge of a workspace.
+ */
+export type ApprovalKind = Ask['kind'] | 'workflow' | 'step' | 'command';
 
 /**
  * A question that a person must decide: of a running task, or whether a workflow starts.
@@ -58,7 +61,7 @@ export const approvalAnswer = z
     task_id: z.string().nullable(),
     workflow_id: z.string().nullable(),
     attempt: z.number().int(),
-    kind: z.enum(['permission', 'question', 'verify', 'workflow', 'step']),
+    kind: z.enum(['permission', 'question', 'verify', 'workflow', 'step', 'command']),
     title: z.string(),
     detail: z.record(z.string(), z.unknown()),
     detail_hash: z.string(),
@@ -73,9 +76,12 @@ export const approvalAnswer = z
   })
   .meta({ id: 'Approval' });
 
+/** Their `task_id` is the id of what they are about. */
+const withoutTask: ReadonlySet<ApprovalKind> = new Set(['workflow', 'command']);
+
 export const present = (approval: Approval) => ({
   id: approval.id,
-  task_id: approval.kind === 'workflow' ? null : approval.task_id,
+  task_id: withoutTask.has(approval.kind) ? null : approval.task_id,
   workflow_id: approval.kind === 'workflow' ? approval.task_id : null,
   attempt: approval.attempt,
   kind: approval.kind,

@@ -3,7 +3,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { uuidv7, type Clock } from '../platform/clock.ts';
 import type { Transaction } from '../platform/database.ts';
 import { alreadySettled, hashDetail, tooLate, type Approval, type ApprovalKind } from './approval.ts';
-import { dueDrafts, insertApproval, pendingOfTask, readApproval, settlePending } from './approval-store.ts';
+import { dueWithoutTask, insertApproval, pendingOfTask, readApproval, settlePending } from './approval-store.ts';
 
 /** Asks, decisions and deadlines. */
 export interface Approvals {
@@ -20,8 +20,8 @@ export interface Approvals {
   ): Promise<Approval>;
   /** Expires what is past its deadline; answers when the next one is due. */
   expireDue(tx: Transaction, taskId: string): Promise<{ nextDueAt: Date | null; pending: number }>;
-  /** Expires drafts of workflows that waited too long; no task looks after them. */
-  expireDrafts(tx: Transaction): Promise<void>;
+  /** Expires drafts of workflows and commands that waited too long; no task looks after them. */
+  expireWithoutTask(tx: Transaction): Promise<void>;
   /** Ends the open questions of a task whose attempt is over. */
   withdraw(tx: Transaction, taskId: string): Promise<void>;
 }
@@ -144,9 +144,9 @@ export function makeApprovals(parts: {
       return { nextDueAt: next.length > 0 ? new Date(Math.min(...next)) : null, pending: open.length };
     },
 
-    async expireDrafts(tx) {
+    async expireWithoutTask(tx) {
       const now = clock.now();
-      for (const approval of await dueDrafts(tx, now)) await expire(tx, approval, now);
+      for (const approval of await dueWithoutTask(tx, now)) await expire(tx, approval, now);
     },
 
     async withdraw(tx, taskId) {

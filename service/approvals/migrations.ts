@@ -48,4 +48,21 @@ export const migrations: Record<string, Migration> = {
             check (kind in ('permission', 'question', 'verify', 'workflow', 'step'))`.execute(db);
     },
   },
+  '2026-11-22-310-approval-of-a-command': {
+    async up(db) {
+      await sql`
+        alter table outrigger.approval
+          drop constraint approval_kind_check,
+          add constraint approval_kind_check
+            check (kind in ('permission', 'question', 'verify', 'workflow', 'step', 'command'))`.execute(db);
+    },
+    async down(db) {
+      await sql`delete from outrigger.approval where kind = 'command'`.execute(db);
+      await sql`
+        alter table outrigger.approval
+          drop constraint approval_kind_check,
+          add constraint approval_kind_check
+            check (kind in ('permission', 'question', 'verify', 'workflow', 'step'))`.execute(db);
+    },
+  },
 };

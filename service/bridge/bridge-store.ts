@@ -237,6 +237,27 @@ export async function hasPending(tx: Transaction, workspaceId: string, type: Ser
   return row !== undefined;
 }
 
+/** The oldest command of this type, sent after `since`, that waits for the answer of a workspace; null where none does. */
+export async function openCommand(
+  database: Database,
+  workspaceId: string,
+  type: ServiceRequestType,
+  since: Date,
+): Promise<string | null> {
+  const row = await database
+    .as<Tables>()
+    .selectFrom('bridge_frame')
+    .select('frame_id')
+    .where('workspace_id', '=', workspaceId)
+    .where('type', '=', type)
+    .where('acked_at', 'is', null)
+    .where('created_at', '>', since)
+    .orderBy('id')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.frame_id ?? null;
+}
+
 /** What is known of a workspace's bridge; null where none ever registered. */
 export async function readPresence(
   database: Database,

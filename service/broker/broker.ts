@@ -35,7 +35,7 @@ export interface BrokerOptions {
   readonly audit: Pick<AuditLog, 'append'>;
   readonly secrets: Pick<Secrets, 'open'>;
   readonly coder: Pick<Coder, 'readWorkspace' | 'buildParameters'>;
-  /** Errors: `unauthenticated` for a task token that has ended. */
+  /** Errors: `unauthenticated` for a token that has ended, or that nobody waits for. */
   readonly authenticate: (token: string) => Promise<TaskIdentity>;
   readonly clock: Clock;
   /** Lets a forge be on this machine, without TLS. For tests and demonstrations. */

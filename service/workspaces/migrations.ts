@@ -32,4 +32,17 @@ export const migrations: Record<string, Migration> = {
           add check ((recreating_from is null) = (recreating_since is null))`.execute(db);
     },
   },
+  '2026-11-22-311-bridge-command-use': {
+    async up(db) {
+      await sql`
+        create table outrigger.bridge_command_use (
+          approval_id uuid primary key,
+          command_id uuid not null,
+          used_at timestamptz not null
+        )`.execute(db);
+    },
+    async down(db) {
+      await sql`drop table outrigger.bridge_command_use`.execute(db);
+    },
+  },
 };

@@ -230,3 +230,36 @@ describe('an agent in a workspace', () => {
     );
   });
 });
+
+describe('gitCommit and gitPush over the bridge (part of P-43)', () => {
+  const send = async (type: string, payload: Record<string, unknown>) => {
+    const body = { workspace_id: 'ws-123', type, payload, profile: 'trusted' };
+    const { body: reply } = await outrigger.call(outrigger.people.ada, 'POST', '/api/container', body);
+    return reply as { id: string; success: boolean; data: { commit: string }; error?: string };
+  };
+
+  it('commit as the owner and push through the broker with no task running, to the branches it allows', async () => {
+    await eventually('the bridge', async () => (await send('listFiles', {})).success);
+    await send('writeFile', { path: 'app/said.txt', content: 'said\n' });
+    const committed = await send('gitCommit', { message: 'Say it' });
+    expect(committed).toMatchObject({ success: true });
+    expect(workspace.git('log', '-1', '--format=%ae %(trailers:key=Agent-Command,valueonly)')).toMatch(
+      new RegExp(`^ada@\\S+ ${committed.id}$`),
+    );
+
+    const { commit } = committed.data;
+    expect(await send('gitPush', { branch: 'agent/said' })).toMatchObject({
+      success: true,
+      data: { repository: `${forge.host}/acme/app`, branch: 'agent/said', commit },
+    });
+    expect(forge.git('acme/app', 'rev-parse', 'agent/said')).toBe(commit);
+    const refused = await send('gitPush', { branch: 'release/said' });
+    expect(refused).toMatchObject({ success: false, error: expect.stringMatching(/only agent\/\* can be pushed/) });
+    const { rows } = await outrigger.database.pool.query<{ outcome: string; task: string }>(
+      "select outcome, data->>'task_id' as task from audit_event where action = 'git.pushed' order by id desc limit 3",
+    );
+    // The command's own frame stands where a task's id would.
+    expect(rows.map(({ outcome }) => outcome)).toEqual(['denied', 'success', 'intent']);
+    expect(JSON.stringify(bridge.lines) + outrigger.log()).not.toContain(canary.git);
+  });
+});

@@ -139,7 +139,7 @@ describe.each(versions)('S-117 the released API %s', (version) => {
 describe('S-117 versioned paths', () => {
   /** Those of other protocols, of the process, and of an API that Outrigger stands in for. */
   const withoutVersion =
-    /^\/(healthz|readyz|metrics|openapi\.json|docs|login|oauth|git|mcp|coder|hooks|api\/(workspaces|agent|projects))(\/|$)/;
+    /^\/(healthz|readyz|metrics|openapi\.json|docs|login|oauth|git|mcp|coder|hooks|api\/(workspaces|agent|container|projects))(\/|$)/;
 
   it('S-117 names its version in the path of every route of its own', () => {
     const paths = outrigger.service.routes.map(({ path }) => path);

@@ -119,7 +119,7 @@ describe('composing without a model', () => {
       approvals.request(tx, { ...ids, task_id: randomUUID(), attempt: 1, ask, forMs: 60_000 }),
     );
     const look = async () => {
-      await database.transaction((tx) => approvals.expireDrafts(tx));
+      await database.transaction((tx) => approvals.expireWithoutTask(tx));
       return (await readApproval(database, approval.id))?.state;
     };
 
