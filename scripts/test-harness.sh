@@ -12,3 +12,4 @@ cd "$(dirname "$0")/.."
 export HARNESS_CONTROL=1 GROWTH_TASKS="${GROWTH_TASKS:-200}"
 npm run --silent jest -- --runInBand test/modules/opencode/bridge/hostile-repository.test.ts
 npm run --silent jest -- --runInBand test/modules/opencode/bridge/conformance.test.ts
+npm run --silent jest -- --runInBand test/modules/opencode/bridge/growth.test.ts

@@ -4,6 +4,7 @@ import { loadLine, machineFacts } from './machine.ts';
 import { measureDispatch } from './measure-dispatch.ts';
 import { measureFanOut } from './measure-fan-out.ts';
 import { measureGraph } from './measure-graph.ts';
+import { measureHarness } from './measure-harness.ts';
 import { measureMemory } from './measure-memory.ts';
 import { measureQueue } from './measure-queue.ts';
 import { measureStart } from './measure-start.ts';
@@ -12,7 +13,7 @@ import type { Measurement, Row } from './measurement.ts';
 import { within } from './waiting.ts';
 
 /**
- * `npm run bench [-- start dispatch throughput graph queue memory fan-out]`: measures all or the named, prints, asserts nothing.
+ * `npm run bench [-- start dispatch throughput graph queue memory fan-out harness]`: measures all or the named, prints, asserts nothing.
  *
  * Exit codes  0 every measurement was made · 1 one could not be made · 2 no such measurement · 130 interrupted.
  * Ends        by itself in less than half an hour. No process, folder or database is left behind, except after SIGKILL.
@@ -25,6 +26,7 @@ const measurements: readonly Measurement[] = [
   measureQueue,
   measureMemory,
   measureFanOut,
+  measureHarness,
 ];
 const allLimitMs = 1_500_000;
 

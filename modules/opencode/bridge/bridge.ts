@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { AttemptRef, Lease, StopReceipt } from '../../contract.ts';
 import { startAttempt, type Attempt } from './attempt.ts';
 import type { AttemptParts } from './attempt-parts.ts';
+import { forgetOldTasks } from './forget-tasks.ts';
 import { keepGitFacts } from './git-facts.ts';
 import type { Harness } from './harness.ts';
 import { makeHarnessParts } from './harness-parts.ts';
@@ -222,6 +223,7 @@ export function startBridge(parts: BridgeParts): Bridge {
       attempts.delete(key);
       status.close();
       gitFacts.refresh();
+      if (attempts.size === 0) forgetOldTasks(settings.agentDir, now());
       log('info', 'attempt over', attempt.ref);
       sender.kick();
       void askForWork();

@@ -73,8 +73,8 @@ export function writeHarnessFiles(plan: HarnessPlan): void {
 }
 
 /**
- * OpenCode's list of all models, here without any: ours stands in its configuration. Reading the embedded list of 3 MB
- * is most of what a first prompt costs (two seconds of a processor with 1.18.33).
+ * OpenCode's list of all models, here without any: ours stands in its configuration. Reading the embedded list is most
+ * of what a first prompt costs (two seconds of a processor with 1.18.33).
  */
 const catalogue = 'models.json';
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -252,6 +252,17 @@ describe('the harness’s configuration', () => {
     expect(forgetOldTasks(directory, now())).toEqual(['old']);
     expect(readdirSync(join(directory, 'tasks'))).toEqual(['recent']);
     expect(forgetOldTasks(join(directory, 'nothing'), now())).toEqual([]);
+  });
+
+  it('keeps the data of the 64 newest tasks, however many there were in a month', () => {
+    for (let minute = 0; minute < 66; minute += 1) {
+      const task = join(directory, 'tasks', `task-${minute}`);
+      mkdirSync(task, { recursive: true });
+      utimesSync(task, now(), new Date(now().getTime() - minute * 60_000));
+    }
+
+    expect([...forgetOldTasks(directory, now())].sort()).toEqual(['task-64', 'task-65']);
+    expect(readdirSync(join(directory, 'tasks'))).toHaveLength(64);
   });
 
   it('derives another password for each attempt and key', () => {
