@@ -167,6 +167,22 @@ describe('configuration', () => {
     expect(some.kubernetes.kinds).toEqual(['ConfigMap', 'cert-manager.io/Certificate']);
   });
 
+  it('lets agent docker do nothing where nothing is said, and says which word of its keys is wrong', () => {
+    expect(load().docker).toEqual({ images: [], mayPull: false, network: 'none', socket: undefined });
+    expect(
+      loadYaml("docker: { images: ['team/', 'alpine:3'], pull: true, network: build }", {
+        OUTRIGGER_DOCKER_SOCKET: '/run/docker.sock',
+      }).docker,
+    ).toEqual({ images: ['team/', 'alpine:3'], mayPull: true, network: 'build', socket: '/run/docker.sock' });
+    for (const [variable, value, words] of [
+      ['OUTRIGGER_DOCKER_PULL', 'perhaps', /OUTRIGGER_DOCKER_PULL must be true or false/],
+      ['OUTRIGGER_DOCKER_NETWORK', 'host', /OUTRIGGER_DOCKER_NETWORK must be the name of a network, never host/],
+      ['OUTRIGGER_DOCKER_NETWORK', 'container:db', /never host or another container's/],
+      ['OUTRIGGER_DOCKER_SOCKET', 'docker.sock', /OUTRIGGER_DOCKER_SOCKET must be an absolute path/],
+    ] as const)
+      expect(refusal(() => load({ environment: { [variable]: value } })).message).toMatch(words);
+  });
+
   it.each(['Secret', 'ConfigMap,Secret', 'deployments', '../v1/Job'])('does not take %s for kinds', (kinds) => {
     const refused = refusal(() => load({ environment: { OUTRIGGER_KUBERNETES_KINDS: kinds } }));
 

@@ -34,6 +34,13 @@ describe('outrigger', () => {
     expect(stdout).toContain('Exit codes:');
   });
 
+  it('ends quietly when nobody reads any more, as a signal of the pipe would end it', () => {
+    const line = `"${process.execPath}" "${command}" --help | true; echo "\${PIPESTATUS[0]}"`;
+    const { stdout, stderr } = spawnSync('bash', ['-c', line], { cwd: folder, encoding: 'utf8', timeout: 50_000 });
+
+    expect([stdout.trim(), stderr]).toEqual(['141', '']);
+  });
+
   it('exits 2 and points to the help for a noun, verb or option that does not exist', () => {
     expect(outrigger(['confg'])).toMatchObject({ status: 2, stderr: expect.stringContaining('outrigger --help') });
     expect(outrigger(['config', 'prin']).status).toBe(2);

@@ -78,6 +78,13 @@ describe('outrigger workflow', () => {
     ['a file that is not there', () => join(folder, 'none.yaml'), 2, /no file/],
     ['a definition that is not there', () => 'none', 1, /'none' does not exist/],
     ['text that is no YAML', () => written('bad.yaml', 'a: [1'), 2, /bad\.yaml is not YAML: .*line 1/],
+    ['text too deep to be parsed', () => written('deep.yaml', '['.repeat(200)), 2, /deep\.yaml is nested deeper than/],
+    [
+      'aliases that stand for too much',
+      () => written('bomb.yaml', `a: &a [x]\nb: &b [${'*a,'.repeat(99)}]\nc: [${'*b,'.repeat(99)}]\n`),
+      2,
+      /bomb\.yaml has aliases that stand for too much/,
+    ],
     ['a workflow that the service refuses', () => written('cycle.yaml', 'name: x\nsteps: []'), 1, /at least one step/],
   ])('refuses %s', async (_what, file, code, words) => {
     const answer = await asAda((around) => runWorkflow(file(), flags(), around));

@@ -9,7 +9,7 @@ import { saveRegistration } from '../../service/bridge/bridge-store.ts';
 import type { CoderWorkspace } from '../../service/coder/coder.ts';
 import { makeGateway } from '../../service/gateway/gateway.ts';
 import { loadPrices } from '../../service/gateway/prices.ts';
-import type { EnqueueRequest } from '../../service/platform/engine.ts';
+import type { Engine, EnqueueRequest } from '../../service/platform/engine.ts';
 import { silentLogger } from '../../service/platform/logger.ts';
 import { makeAdmission, type Admission } from '../../service/tasks/admit.ts';
 import { takeTurn, type AttemptParts } from '../../service/tasks/attempt.ts';
@@ -38,6 +38,8 @@ export interface TasksRoom {
   readonly bridge: BridgeIdentity;
   /** What stopping a task needs. */
   readonly stopParts: StopParts;
+  /** What a turn of an attempt needs. */
+  readonly attemptParts: AttemptParts;
   /** What Coder says when a turn asks whether the workspace runs. */
   workspaceIs: 'running' | 'starting' | 'unreachable' | { refused: string };
   /** What the workspace allows when a bridge asks for work; null while Coder does not say. */
@@ -55,14 +57,21 @@ export interface TasksRoom {
 }
 
 export async function makeTasksRoom(
-  options: { perWorkspace?: number; serviceAgents?: readonly Agent[]; maxProfile?: Profile } = {},
+  options: {
+    perWorkspace?: number;
+    serviceAgents?: readonly Agent[];
+    maxProfile?: Profile;
+    clock?: TestClock;
+    /** Takes the work instead of the list `enqueued`. */
+    engine?: Pick<Engine, 'enqueue' | 'signal'>;
+  } = {},
 ): Promise<TasksRoom> {
   const data = await createTestDatabase();
   const { database } = data;
-  const clock = makeTestClock();
+  const clock = options.clock ?? makeTestClock();
   const enqueued: EnqueueRequest[] = [];
   const signals: string[] = [];
-  const engine = {
+  const engine = options.engine ?? {
     enqueue: (_tx: unknown, request: EnqueueRequest) => {
       enqueued.push(request);
       return Promise.resolve();
@@ -189,6 +198,7 @@ export async function makeTasksRoom(
     admission,
     bridge,
     stopParts: { ...parts, engine },
+    attemptParts: parts,
     workspaceIs: 'running',
     limits: bounds,
     async submit(change = {}, workspaceId = bridge.workspaceId) {
