@@ -10,7 +10,15 @@ import {
   type ListFlags,
   type MessageFlags,
 } from './task/read-tasks.ts';
-import { exportTask, printLog, type ExportTaskFlags, type LogFlags } from './task/record-task.ts';
+import {
+  exportTask,
+  listCheckpoints,
+  printLog,
+  restoreTask,
+  type ExportTaskFlags,
+  type LogFlags,
+  type RestoreFlags,
+} from './task/record-task.ts';
 import { retryTask, runTask, type RunFlags } from './task/run-task.ts';
 
 /** `outrigger task …` */
@@ -22,6 +30,8 @@ export function taskCommand(): Command {
     .addCommand(eventsCommand())
     .addCommand(logsCommand())
     .addCommand(exportTaskCommand())
+    .addCommand(checkpointsCommand())
+    .addCommand(restoreTaskCommand())
     .addCommand(messageCommand())
     .addCommand(stopCommand())
     .addCommand(retryCommand());
@@ -108,6 +118,26 @@ const exportTaskCommand = (): Command =>
     .action(async (id: string, flags: ExportTaskFlags) => {
       const shared = { ...flags, output: 'text' };
       process.exitCode = await inProcess(shared, (around) => exportTask(id, flags, around));
+    });
+
+const checkpointsCommand = (): Command =>
+  withServiceOptions(new Command('checkpoints'))
+    .description('show which states of the work of a task its workspace has saved')
+    .argument('<id>', 'which task')
+    .addHelpText('after', '\nExample:\n  outrigger task checkpoints 0190…\n')
+    .action(async (id: string, flags: ServiceFlags) => {
+      process.exitCode = await inProcess(flags, (around) => listCheckpoints(id, flags, around));
+    });
+
+const restoreTaskCommand = (): Command =>
+  withServiceOptions(new Command('restore'))
+    .description('make the work tree of a task that of a checkpoint; what lies there is saved first')
+    .argument('<id>', 'which task')
+    .argument('<number>', 'which checkpoint, as `task checkpoints` shows it')
+    .option('--force', 'over work that is not committed, too')
+    .addHelpText('after', '\nExample:\n  outrigger task restore 0190… 2\n')
+    .action(async (id: string, number: string, flags: RestoreFlags) => {
+      process.exitCode = await inProcess(flags, (around) => restoreTask(id, number, flags, around));
     });
 
 const messageCommand = (): Command =>

@@ -15,6 +15,7 @@ import { secretRoutes } from './secrets/secret-routes.ts';
 import { templateSecretRoutes } from './secrets/template-secret-routes.ts';
 import { deadLetterRoutes } from './tasks/dead-letter-routes.ts';
 import { executeRoutes } from './tasks/execute-routes.ts';
+import { checkpointRoutes } from './tasks/record/checkpoint-routes.ts';
 import { recordRoutes } from './tasks/record/record-routes.ts';
 import { retentionRoutes } from './tasks/record/retention-routes.ts';
 import { retryRoutes } from './tasks/retry-routes.ts';
@@ -28,6 +29,7 @@ import { schemasRoutes } from './workflows/schemas-routes.ts';
 import { workflowsRoutes } from './workflows/workflows-routes.ts';
 import { bridgeCommandRoutes } from './workspaces/bridge-command-routes.ts';
 import { compatibleWorkspaceRoutes } from './workspaces/compatible-routes.ts';
+import { deleteWorkspaceRoutes } from './workspaces/delete-workspace.ts';
 import { workspacesRoutes } from './workspaces/workspaces-routes.ts';
 import type { Base } from './server-base.ts';
 import { makeReseal } from './server-seals.ts';
@@ -81,6 +83,7 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
     ...harnessPartsRoutes({ database, coder, authorize, callBridge, clock }),
     ...recordRoutes({ database, authorize }),
     ...retentionRoutes(organizationAdmin),
+    ...checkpointRoutes({ database, authorize, audit, clock, callBridge }),
     ...taskMessagesRoutes(acceptParts),
     ...namedTaskRoutes(acceptParts),
     ...executeRoutes(acceptParts),
@@ -104,6 +107,7 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
         stopTask: stop,
       },
     }),
+    ...deleteWorkspaceRoutes({ database, audit, authorize, coder, builds, callBridge }),
     ...compatibleWorkspaceRoutes({ coder, authorize }),
     ...bridgeCommandRoutes({ ...acceptParts, approvals, coder, askBridge }),
     ...auditRoutes({ database }),

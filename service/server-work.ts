@@ -3,6 +3,7 @@ import { serviceAgents } from './agents/actions.ts';
 import { pendingOfTask } from './approvals/approval-store.ts';
 import { makeApprovals } from './approvals/approvals.ts';
 import { makeAskBridge, throughAsking } from './bridge/call-bridge.ts';
+import { makeRefusalAudit } from './bridge/refusal-audit.ts';
 import { makeBridgeHub } from './bridge/hub.ts';
 import { makeBoundsReader } from './coder/template-bounds-reader.ts';
 import { callerOf } from './identity/identity.ts';
@@ -117,6 +118,7 @@ export function makeWork(base: Base) {
         limitsOf: makeLimitsOfBridge({ coder, workspaceBounds, bounds }),
       }),
       ide: makeIdeReports({ database, audit, clock }),
+      refused: makeRefusalAudit({ database, audit, clock }),
     },
   });
 

@@ -2,13 +2,14 @@ import { createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
 import type { TaskEvent } from '../../modules/contract.ts';
-import { visible } from '../approval-text.ts';
+import { visible, visibleJson } from '../approval-text.ts';
 import { CommandFailure } from '../command-failure.ts';
 import { parseJson, refused } from '../service-client.ts';
 import type { ServiceFlags, Surroundings } from '../template-context.ts';
 import { eventLine } from './event-line.ts';
-import { readTask, reachService, taskPath, type Reach } from './task-access.ts';
+import { expected, readTask, reachService, taskPath, type Reach } from './task-access.ts';
 import { followTask } from './task-events.ts';
 
 export interface LogFlags extends ServiceFlags {
@@ -30,6 +31,45 @@ export async function printLog(id: string, flags: LogFlags, around: Surroundings
     else print(event);
   }
   print(null);
+}
+
+const checkpoints = z.object({
+  items: z.array(z.object({ number: z.number(), commit: z.string(), parent: z.string(), at: z.string() })),
+});
+const restored = z.object({
+  number: z.number(),
+  commit: z.string(),
+  saved: z.object({ number: z.number() }).nullable(),
+});
+
+export interface RestoreFlags extends ServiceFlags {
+  readonly force?: boolean;
+}
+
+/** Prints the checkpoints of a task. Throws a `CommandFailure`. */
+export async function listCheckpoints(id: string, flags: ServiceFlags, around: Surroundings): Promise<void> {
+  const reach = reachService(flags, around);
+  const { items } = expected(reach, checkpoints, await reach.call('GET', taskPath(id, '/checkpoints')));
+  if (flags.output === 'json') return around.print(visibleJson(items));
+  if (items.length === 0) return around.print('This task has no checkpoints: all that it did is committed.');
+  for (const { number, commit, at } of items)
+    around.print(`${String(number).padStart(4)}  ${at}  ${commit.slice(0, 12)}`);
+}
+
+/** Makes the work tree of a task that of a checkpoint. Throws a `CommandFailure`. */
+export async function restoreTask(
+  id: string,
+  number: string,
+  flags: RestoreFlags,
+  around: Surroundings,
+): Promise<void> {
+  if (!/^[1-9]\d{0,5}$/.test(number)) throw new CommandFailure(2, `"${number}" is no number of a checkpoint.`);
+  const reach = reachService(flags, around);
+  const body = { number: Number(number), force: flags.force === true };
+  const done = expected(reach, restored, await reach.call('POST', taskPath(id, '/restore'), body));
+  if (flags.output === 'json') return around.print(visibleJson(done));
+  const before = done.saved === null ? '' : ` What was there before is checkpoint ${done.saved.number}.`;
+  around.print(`The work tree is that of checkpoint ${done.number}.${before}`);
 }
 
 /** Text of the agent comes in pieces: whole lines of it are printed, and the rest before whatever comes next. */

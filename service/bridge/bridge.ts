@@ -28,6 +28,10 @@ export interface StoredFrame {
   readonly payload: unknown;
 }
 
+/** How a bridge can do what it may not: by the frame itself, by what is in it, or by whose it is. */
+export const refusalKinds = ['no_frame', 'no_utf8', 'too_large', 'unknown_type', 'bad_request', 'not_allowed'] as const;
+export type RefusalKind = (typeof refusalKinds)[number];
+
 /**
  * What later rooms do with a bridge's frames; `server.ts` joins them.
  *
@@ -47,6 +51,8 @@ export interface BridgeHandlers {
     bridge: BridgeIdentity,
     payload: BridgeRequests['result']['payload'],
   ): Promise<BridgeRequests['result']['data']>;
+  /** Hears that a bridge was refused, once for each connection and kind. */
+  refused?(bridge: BridgeIdentity, kind: RefusalKind): Promise<void>;
   /** Takes what each heartbeat says of the IDE. */
   ide?(bridge: BridgeIdentity, report: IdeReport): Promise<void>;
   /** Runs in the transaction that marks the frame as answered. */

@@ -12,6 +12,7 @@ import { ServiceError } from '../platform/errors.ts';
 import type { Listener } from '../platform/listener.ts';
 import { pause } from '../platform/pause.ts';
 import { toolAnswers } from './tool-answers.ts';
+import { workAnswers } from './work-answers.ts';
 import { forgetFrame, readReply, replyChannel, sendToBridge } from './bridge-store.ts';
 
 const text = z.string();
@@ -36,6 +37,7 @@ const answers = {
     matches: z.array(z.object({ path: text.max(4_096), line: count, text: text.max(500) })).max(200),
   }),
   ...toolAnswers,
+  ...workAnswers,
 } satisfies { [Type in ServiceRequestType]?: z.ZodType<ServiceRequests[Type]['data']> };
 
 export type CallType = keyof typeof answers;

@@ -12,7 +12,7 @@ import { mintToken, type Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { asServiceError } from '../platform/http.ts';
 import type { Logger } from '../platform/logger.ts';
-import type { BridgeHandlers, BridgeIdentity, StoredFrame } from './bridge.ts';
+import type { BridgeHandlers, BridgeIdentity, RefusalKind, StoredFrame } from './bridge.ts';
 import { callTypes, longestCallMs } from './call-bridge.ts';
 import { acknowledge, pendingFrames, replaceToken, touch } from './bridge-store.ts';
 import { incomingFrame, isRequestType, requestSchemas } from './frames.ts';
@@ -41,6 +41,8 @@ const silenceMs = timing.leaseMs;
 
 /** How long a peer may take to answer a close. */
 const goodbyeMs = 2_000;
+/** A bridge of ours is refused now and then; one that goes on after so many times is cut, and has to register again. */
+const mostRefusals = 1_000;
 /** Frames that may wait for their turn; with more, the socket is not read until half of them are dealt with. */
 const waitingFrames = 64;
 
@@ -65,6 +67,8 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
   let isClosing = false;
   let isLookPlanned = false;
   let inLine = 0;
+  let refusals = 0;
+  const refused = new Set<RefusalKind>();
 
   const enqueue = (work: () => Promise<void>): void => {
     queue = queue
@@ -91,11 +95,25 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
     silence.unref();
   }
 
+  function noteRefusal(kind: RefusalKind): void {
+    refusals += 1;
+    if (refusals === mostRefusals) close(1008, 'too many refused requests');
+    if (refused.has(kind)) return;
+    refused.add(kind);
+    log.warn({ workspaceId: bridge.workspaceId, kind }, 'a bridge was refused');
+    handlers
+      .refused?.(bridge, kind)
+      .catch((error: unknown) => log.warn({ error, workspaceId: bridge.workspaceId }, 'cannot note a refusal'));
+  }
+
   function received(raw: RawData): void {
     heardSomething();
     if (isClosing) return;
     const frame = decode(raw);
-    if (!frame) return close(1007, 'not a frame');
+    if (!frame) {
+      noteRefusal('no_frame');
+      return close(1007, 'not a frame');
+    }
     inLine += 1;
     if (inLine >= waitingFrames) socket.pause();
     enqueue(async () => {
@@ -109,9 +127,13 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
   }
 
   async function answer(id: string, type: string, payload: unknown): Promise<void> {
-    if (!isRequestType(type)) return reply({ id, success: false, error: unknownCommand(type) });
+    if (!isRequestType(type)) {
+      noteRefusal('unknown_type');
+      return reply({ id, success: false, error: unknownCommand(type) });
+    }
     const parsed = requestSchemas[type].safeParse(payload);
     if (!parsed.success) {
+      noteRefusal('bad_request');
       const first = parsed.error.issues[0];
       return reply({ id, success: false, error: `${type}: ${first?.path.join('.') ?? ''}: ${first?.message ?? ''}` });
     }
@@ -128,7 +150,10 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
   /** Why a request is refused, for its sender. Throws the error again when it is a bug of ours. */
   function refusal(error: unknown): string {
     const known = asServiceError(error);
-    if (known.kind !== 'internal') return known.message;
+    if (known.kind !== 'internal') {
+      if (known.kind !== 'unavailable') noteRefusal('not_allowed');
+      return known.message;
+    }
     if (!isUnstorable(error)) throw error;
     // Not the error itself: a database's words repeat what they complain about.
     log.warn({ code: codeOf(error), workspaceId: bridge.workspaceId }, 'a bridge sent what cannot be stored');
@@ -236,7 +261,11 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
 
   heardSomething();
   socket.on('message', received);
-  socket.on('error', (error) => log.debug({ error: error.message }, 'bridge socket failed'));
+  socket.on('error', (error) => {
+    log.debug({ error: error.message }, 'bridge socket failed');
+    const kind = faults[codeOf(error) ?? ''];
+    if (kind) noteRefusal(kind);
+  });
   socket.once('close', () => {
     isClosing = true;
     clearTimeout(silence);
@@ -256,6 +285,12 @@ export function closeSocket(socket: WebSocket, code: number, reason: string): vo
   cut.unref();
   socket.once('close', () => clearTimeout(cut));
 }
+
+/** Words of `ws` for a frame that it does not pass on; it closes the socket itself, with 1009 or 1007. */
+const faults: Readonly<Record<string, RefusalKind>> = {
+  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 'too_large',
+  WS_ERR_INVALID_UTF8: 'no_utf8',
+};
 
 /** SQLSTATE class 22 says that the data is at fault, 54001 that it is nested too deep for the database. */
 const isUnstorable = (error: unknown): boolean =>

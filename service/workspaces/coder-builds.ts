@@ -20,6 +20,8 @@ export interface CoderBuilds {
     parameters: Readonly<Record<string, string>>,
     context: CallContext,
   ): Promise<string>;
+  /** A new build that deletes the workspace, with the caller's token; answers its id. */
+  remove(token: string, workspaceId: string, context: CallContext): Promise<string>;
   /** A new build that stops the workspace, with the service's own token; answers its id. */
   stop(workspaceId: string, context: CallContext): Promise<string>;
 }
@@ -31,6 +33,12 @@ export function makeCoderBuilds(caller: Caller): CoderBuilds {
       const values = Object.entries(parameters).map(([name, value]) => ({ name, value }));
       const build = await caller.change({ token }, context, (client) =>
         client.createBuild(workspaceId, { transition: 'start', rich_parameter_values: values }),
+      );
+      return build.id;
+    },
+    async remove(token, workspaceId, context) {
+      const build = await caller.change({ token }, context, (client) =>
+        client.createBuild(workspaceId, { transition: 'delete' }),
       );
       return build.id;
     },

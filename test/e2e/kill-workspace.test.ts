@@ -28,7 +28,7 @@ const plays: readonly Play[] = script([
           : {
               tool: 'bash',
               arguments: {
-                command: `setsid sh -c 'trap "" TERM; sleep ${marker}' & sleep ${marker}`,
+                command: `echo kept > "$ARTIFACTS_DIR/report.txt"; setsid sh -c 'trap "" TERM; sleep ${marker}' & sleep ${marker}`,
                 description: 'Waits for long',
               },
             },
@@ -118,10 +118,11 @@ describe('the workspace side is killed in the middle of a task', () => {
     );
   });
 
-  it('kill -9 of the bridge: its tree dies with it, the next bridge resumes, the old attempt is refused', async () => {
+  it('D7 C-03 kill -9 of the bridge: its tree dies with it, the next bridge resumes, the old attempt is refused, and the record holds everything up to then, once', async () => {
     scene = await openScene({ plays });
-    const { stage } = scene;
+    const { stage, api } = scene;
     const id = await beginLongWork(scene);
+    const { last_event_seq: flushed } = await api.get<{ last_event_seq: number }>(`/api/v2/agents/tasks/${id}`);
     const tools = `${stage.directory}/tools/opencode`;
 
     stage.bridge()?.kill('SIGKILL');
@@ -132,6 +133,18 @@ describe('the workspace side is killed in the middle of a task', () => {
     );
     stage.startBridge(scene.secret);
     await expectResumed(scene, id);
+    const events = await eventsOf(scene, id);
+    expect(events.map(({ seq }) => seq)).toEqual(events.map((_event, index) => index + 1));
+    const before = events.slice(0, flushed).map(({ type }) => type);
+    expect(before).toEqual(expect.arrayContaining(['session.opened', 'prompt.sent', 'tool.finished']));
+    expect(new Set(events.map(({ at, type, data }) => JSON.stringify([at, type, data]))).size).toBe(events.length);
+    // What the first attempt left is saved before the second goes on, and its file is the service's.
+    expect(events.find(({ type }) => type === 'checkpoint.created')).toMatchObject({ attempt: 2, data: { number: 1 } });
+    expect(git(stage.repositoryDir, 'show', `refs/checkpoints/${id}/1:notes.txt`)).toBe('begun');
+    const { items } = await api.get<{ items: { name: string; bytes: number }[] }>(
+      `/api/v2/agents/tasks/${id}/artifacts`,
+    );
+    expect(items).toMatchObject([{ name: 'report.txt', bytes: 5 }]);
   });
 
   it('D2 stop: the task is stopped with a receipt, and the daemon that ignores TERM is gone', async () => {
