@@ -208,7 +208,9 @@ export const timing = {
   heartbeatMs: 10_000,
   leaseMs: 45_000,
   bridgeTokenMs: 600_000,
+  /** How long a question holds its attempt where nobody said otherwise; then it is parked, for `parkedMs` in all. */
   askMs: 600_000,
+  parkedMs: 86_400_000,
   stopAbortMs: 5_000,
   stopTermMs: 5_000,
   taskTimeoutMs: 7_200_000,
@@ -406,6 +408,7 @@ export const taskEventTypes = [
   'task.leased',
   'task.running',
   'task.waiting',
+  'task.parked',
   'task.retrying',
   'task.stopping',
   'task.budget_warning',
@@ -413,6 +416,7 @@ export const taskEventTypes = [
   'approval.requested',
   'approval.decided',
   'approval.expired',
+  'approval.withdrawn',
   'session.opened',
   'session.resumed',
   'prompt.sent',
@@ -474,6 +478,7 @@ export const bridgeEventTypes = [
   'session.opened',
   'session.resumed',
   'prompt.sent',
+  'approval.withdrawn',
   'message.sent',
   'message.text',
   'tool.started',
@@ -635,6 +640,8 @@ export interface Lease extends AttemptRef {
   readonly timeout_ms: number;
   /** Messages that no attempt has passed on for sure, oldest first; said to the session unless it has them. Default: none. */
   readonly messages?: readonly TaskMessage[];
+  /** Answers to questions of an earlier attempt that was parked; the session is told of them. Default: none. */
+  readonly answers?: readonly LateAnswer[];
   /** `ort_…`, valid for this attempt only. */
   readonly task_token: string;
   readonly branch: string;
@@ -709,6 +716,17 @@ export interface Ask {
 
 export const decisions = ['once', 'reject'] as const;
 export type Decision = (typeof decisions)[number];
+
+/** What a person can say. `always` is remembered by the service for this call of this task; a bridge never hears it. */
+export const answers = ['once', 'always', 'reject'] as const;
+export type Answer = (typeof answers)[number];
+
+/** What a person said to a question after the attempt that asked it had been parked. */
+export interface LateAnswer {
+  readonly title: string;
+  readonly decision: Decision;
+  readonly message: string | null;
+}
 
 /**
  * Which state of the repository is read: these commits, merged where none of them holds the others; its HEAD where

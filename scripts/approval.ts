@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { z } from 'zod';
-import { decisions } from '../modules/contract.ts';
+import { answers } from '../modules/contract.ts';
 import { detailLines, titleLine, visibleJson } from './approval-text.ts';
 import { CommandFailure } from './command-failure.ts';
 import { notOurs } from './service-client.ts';
@@ -16,7 +16,7 @@ export function approvalCommand(): Command {
   const decide = withServiceOptions(new Command('decide'))
     .description('answer one question')
     .argument('<id>', 'which question, as `approval list` shows it')
-    .argument('<decision>', decisions.join(' or '))
+    .argument('<decision>', answers.join(' or '))
     .option('--message <text>', 'what the agent is told with it')
     .addHelpText('after', '\nExample:\n  outrigger approval decide 0190… reject --message "Not before the review."\n')
     .action(async (id: string, decision: string, flags: DecideFlags) => {
@@ -66,8 +66,8 @@ export async function decideApproval(
   flags: DecideFlags,
   around: Surroundings,
 ): Promise<void> {
-  const decision = decisions.find((known) => known === word);
-  if (decision === undefined) throw new CommandFailure(2, `Say ${decisions.join(' or ')}, not "${word}".`);
+  const decision = answers.find((known) => known === word);
+  if (decision === undefined) throw new CommandFailure(2, `Say ${answers.join(' or ')}, not "${word}".`);
   const { call, url } = reach(flags, around.config);
   const { message } = flags;
   const answer = await call('POST', `${path}/${encodeURIComponent(id)}/decision`, {
@@ -78,5 +78,5 @@ export async function decideApproval(
   if (!decided.success) throw notOurs(url);
   around.print(flags.output === 'json' ? visibleJson(decided.data) : `${id}  ${decided.data.state}: ${word}`);
   const { workflow_id: workflow } = decided.data;
-  if (workflow && decision === 'once') around.tell(`It begins. See it: outrigger workflow show ${workflow}`);
+  if (workflow && decision !== 'reject') around.tell(`It begins. See it: outrigger workflow show ${workflow}`);
 }

@@ -1,5 +1,6 @@
 import { forgetOldFrames } from './bridge/bridge-store.ts';
 import { forgetOldKeys } from './platform/idempotency.ts';
+import { endUnanswered } from './tasks/end-unanswered.ts';
 import { pruneRecords } from './tasks/record/retention.ts';
 import { sweepLostAttempts } from './tasks/sweep.ts';
 import { sweepLostWorkflows } from './workflows/sweep.ts';
@@ -15,6 +16,7 @@ export function scheduleJobs(base: Base, work: Work): void {
   engine.schedule('sweep', '* * * * *', async () => {
     await sweepLostAttempts({ ...settleParts, database, engine, log });
     await database.transaction((tx) => approvals.expireWithoutTask(tx));
+    await endUnanswered({ ...settleParts, database, engine });
     await sweepLostWorkflows(engine, runParts);
   });
   engine.schedule('tidy-model-calls', '* * * * *', () => gateway.tidy());

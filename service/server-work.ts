@@ -1,4 +1,3 @@
-import { timing } from '../modules/contract.ts';
 import { serviceAgents } from './agents/actions.ts';
 import { pendingOfTask } from './approvals/approval-store.ts';
 import { makeApprovals } from './approvals/approvals.ts';
@@ -21,7 +20,8 @@ import { makeApprovalHook } from './tasks/asks.ts';
 import { makeLeaseHandlers } from './tasks/leases.ts';
 import { makeLimitsOfBridge } from './tasks/limits-of-bridge.ts';
 import { releaseStep } from './tasks/release-step.ts';
-import { endCallsChannel, type FinishedHook } from './tasks/settle.ts';
+import { endCallsChannel } from './tasks/end-calls.ts';
+import type { FinishedHook } from './tasks/settle.ts';
 import { stopTask } from './tasks/stop-task.ts';
 import { lockTask } from './tasks/task-store.ts';
 import { makeTaskWatch } from './tasks/task-watch.ts';
@@ -65,7 +65,6 @@ export function makeWork(base: Base) {
   const approvals = makeApprovals({
     audit,
     clock,
-    askMs: timing.askMs,
     lockTask,
     onSettled: makeApprovalHook(
       clock,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { decisions, type Decision } from '../../modules/contract.ts';
+import { answers, type Decision } from '../../modules/contract.ts';
 import type { Authorize } from '../identity/authorize.ts';
 import { callerOf, type Caller } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
@@ -14,7 +14,7 @@ const query = listQuery.extend({
   state: z.enum(['pending', 'decided', 'expired', 'withdrawn']).optional(),
   task_id: z.uuid().optional(),
 });
-const decisionBody = z.strictObject({ decision: z.enum(decisions), message: z.string().max(2_000).optional() });
+const decisionBody = z.strictObject({ decision: z.enum(answers), message: z.string().max(2_000).optional() });
 
 export interface ApprovalRouteParts {
   readonly database: Database;
@@ -60,7 +60,7 @@ export function approvalsRoutes(parts: ApprovalRouteParts): Route[] {
       method: 'post',
       path: '/api/v2/agents/approvals/:approvalId/decision',
       guard: 'user',
-      summary: 'Decides a question: once or reject.',
+      summary: 'Decides a question: once, always (this call of this task) or reject.',
       shape: { body: decisionBody, answers: { 200: approvalAnswer } },
       handler: async (request, response) => {
         const caller = callerOf(response);
@@ -69,7 +69,7 @@ export function approvalsRoutes(parts: ApprovalRouteParts): Route[] {
         const approval = isUuid(id) ? await readApproval(database, id) : null;
         if (!approval) throw notFound(`Approval '${id}'`);
         await authorize.act(caller, { what: `Approval '${id}'`, ...approval }, requestId(response));
-        const then = await onDecision(approval, caller, decision, requestId(response));
+        const then = await onDecision(approval, caller, decision === 'reject' ? 'reject' : 'once', requestId(response));
         const decided = await database.transaction((tx) =>
           approvals.decide(tx, approval, {
             actorId: caller.actor.id,

@@ -65,4 +65,50 @@ export const migrations: Record<string, Migration> = {
             check (kind in ('permission', 'question', 'verify', 'workflow', 'step'))`.execute(db);
     },
   },
+  '2026-11-22-340-parked-approvals': {
+    async up(db) {
+      await sql`
+        alter table outrigger.approval
+          add call_hash text,
+          add hold_until timestamptz,
+          add unanswered text not null default 'reject' check (unanswered in ('park', 'reject', 'stop')),
+          add parked_at timestamptz,
+          add used_at timestamptz,
+          add decided_via text check (decided_via in ('person', 'earlier_answer', 'rule', 'policy')),
+          add is_remembered boolean not null default false`.execute(db);
+      // What was asked before waits as it was told to: no later call can be the same.
+      await sql`
+        update outrigger.approval
+           set call_hash = detail_hash,
+               hold_until = case when kind in ('workflow', 'step', 'command') then null else expires_at end,
+               decided_via = case when decided_by is null then null else 'person' end`.execute(db);
+      await sql`alter table outrigger.approval alter call_hash set not null`.execute(db);
+      await sql`create index on outrigger.approval (expires_at) where state = 'pending' and parked_at is not null`.execute(
+        db,
+      );
+      await sql`
+        create table outrigger.approval_rule (
+          task_id uuid not null,
+          call_hash text not null,
+          approval_id uuid not null references outrigger.approval (id),
+          created_by uuid not null,
+          created_at timestamptz not null,
+          primary key (task_id, call_hash)
+        )`.execute(db);
+      await sql`
+        create table outrigger.approval_policy (
+          organization_id uuid primary key,
+          policy jsonb not null,
+          updated_at timestamptz not null,
+          updated_by text not null
+        )`.execute(db);
+    },
+    async down(db) {
+      await sql`drop table outrigger.approval_policy, outrigger.approval_rule`.execute(db);
+      await sql`
+        alter table outrigger.approval
+          drop call_hash, drop hold_until, drop unanswered, drop parked_at, drop used_at,
+          drop decided_via, drop is_remembered`.execute(db);
+    },
+  },
 };

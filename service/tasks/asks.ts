@@ -1,10 +1,12 @@
 import type { BridgeRequests } from '../../modules/contract.ts';
-import type { Approval } from '../approvals/approval.ts';
+import { decisionWord, type Approval } from '../approvals/approval.ts';
+import { markParked } from '../approvals/approval-store.ts';
 import type { BridgeIdentity } from '../bridge/bridge.ts';
 import { sendToBridge } from '../bridge/bridge-store.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Transaction } from '../platform/database.ts';
 import { beginRunning, fencedOff, lockHeld, look, type LeaseParts } from './held-attempt.ts';
+import { unpark } from './park.ts';
 import { appendEvent } from './task-events.ts';
 import { changeAttempt, lockTask, moveTask, readAttempt } from './task-store.ts';
 import type { AttemptRecord, TaskRecord } from './task.ts';
@@ -28,7 +30,8 @@ export async function takeAsk(
       ownerId: task.ownerId,
       organizationId: task.organizationId,
     });
-    if (isNew) await beginWaiting(tx, parts, current.task, current.attempt, approval);
+    if (isNew && approval.state === 'pending') await beginWaiting(tx, parts, current.task, current.attempt, approval);
+    else if (isNew) await tellAnswered(tx, parts, current.task, approval);
     else if (approval.state !== 'pending') await sendDecision(tx, parts.clock, approval);
     return approval.id;
   });
@@ -57,8 +60,48 @@ async function beginWaiting(
     });
     if (attempt.waitingSince === null) await changeAttempt(tx, task.id, attempt.number, { waiting_since: now });
   }
-  const data = { approval_id: approval.id, kind: approval.kind, title: approval.title };
-  await appendEvent(tx, { taskId: task.id, attempt: attempt.number, type: 'approval.requested', at: now, data });
+  await tellRequested(tx, approval, now);
+  // It was asked while the attempt is being ended: its answer is for the next one, like those of the others.
+  if (attempt.parkingSince !== null) await markParked(tx, task.id, now);
+}
+
+const tellRequested = (tx: Transaction, { task_id, attempt, id, kind, title }: Approval, at: Date): Promise<unknown> =>
+  appendEvent(tx, {
+    taskId: task_id,
+    attempt,
+    type: 'approval.requested',
+    at,
+    data: { approval_id: id, kind, title },
+  });
+
+const settledEvent = {
+  pending: 'approval.requested',
+  decided: 'approval.decided',
+  expired: 'approval.expired',
+  withdrawn: 'approval.withdrawn',
+} as const;
+
+const tellSettled = (tx: Transaction, approval: Approval, at: Date): Promise<unknown> =>
+  appendEvent(tx, {
+    taskId: approval.task_id,
+    attempt: approval.attempt,
+    type: settledEvent[approval.state],
+    at,
+    data: {
+      approval_id: approval.id,
+      decision: decisionWord(approval),
+      decided_by: approval.decidedBy,
+      decided_via: approval.decidedVia,
+    },
+  });
+
+/** Nobody needs to be asked: the same call was answered before. */
+async function tellAnswered(tx: Transaction, parts: LeaseParts, task: TaskRecord, approval: Approval): Promise<void> {
+  const now = parts.clock.now();
+  if (task.state === 'starting') await beginRunning(tx, task, now);
+  await tellRequested(tx, approval, now);
+  await tellSettled(tx, approval, now);
+  await sendDecision(tx, parts.clock, approval);
 }
 
 const sendDecision = (tx: Transaction, clock: Clock, approval: Approval): Promise<unknown> =>
@@ -81,17 +124,14 @@ export const makeApprovalHook =
     const task = await lockTask(tx, approval.task_id);
     if (!task || task.attempt !== approval.attempt || task.state === 'finished') return;
     const now = clock.now();
-    if (approval.kind !== 'step') await sendDecision(tx, clock, approval);
-    await appendEvent(tx, {
-      taskId: task.id,
-      attempt: approval.attempt,
-      type: approval.state === 'expired' ? 'approval.expired' : 'approval.decided',
-      at: now,
-      data: { approval_id: approval.id, decision: approval.decision, decided_by: approval.decidedBy },
-    });
-    if (approval.kind === 'step') return release(tx, task, approval);
-    if (task.state !== 'waiting' || (await countPending(tx, task.id)) > 0) return;
     const attempt = await readAttempt(tx, task.id, approval.attempt);
+    const isParked = attempt !== null && attempt.parkingSince !== null;
+    if (approval.kind !== 'step' && approval.state !== 'withdrawn' && !isParked)
+      await sendDecision(tx, clock, approval);
+    await tellSettled(tx, approval, now);
+    if (approval.kind === 'step') return release(tx, task, approval);
+    if (isParked) return approval.state === 'decided' ? unpark(tx, task, now) : undefined;
+    if (task.state !== 'waiting' || (await countPending(tx, task.id)) > 0) return;
     await moveTask(tx, task, 'running', { reason: null });
     await appendEvent(tx, { taskId: task.id, attempt: approval.attempt, type: 'task.running', at: now });
     if (attempt?.waitingSince)

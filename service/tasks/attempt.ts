@@ -5,6 +5,7 @@ import type { Database, Transaction } from '../platform/database.ts';
 import type { DurableContext, Engine } from '../platform/engine.ts';
 import type { Logger } from '../platform/logger.ts';
 import { askToStop } from './ask-to-stop.ts';
+import { beginParking } from './park.ts';
 import { nothingRan, runHere } from './run-here.ts';
 import { settleAttempt, type SettleParts } from './settle.ts';
 import { changeAttempt, changeTask, lockTask, readAttempt } from './task-store.ts';
@@ -201,13 +202,36 @@ async function whileLeased(
       ? wait(Math.min(stopLeftMs, leaseLeftMs))
       : settle(tx, parts, task, failure('StopUnproven', 'The bridge did not prove the stop in time.', false));
   }
-  const { nextDueAt } = await parts.approvals.expireDue(tx, task.id);
+  if (attempt.parkingSince !== null) return whileParking(tx, parts, task, attempt.parkingSince, leaseLeftMs);
+  const { nextDueAt, unanswered } = await parts.approvals.expireDue(tx, task.id);
+  if (unanswered === 'park') {
+    await beginParking(tx, parts, task);
+    return wait(Math.min(stopGraceMs, leaseLeftMs));
+  }
+  if (unanswered === 'stop') {
+    const current = (await lockTask(tx, task.id)) ?? task;
+    await askToStop(tx, parts, current, 'PermissionRequired', { actor: 'service', requestId: null });
+    return wait(Math.min(stopGraceMs, leaseLeftMs));
+  }
   const activeLeftMs = activeDeadline(task, attempt, now) - now;
   if (activeLeftMs <= 0) {
     await askToStop(tx, parts, task, 'Timeout', { actor: 'service', requestId: null });
     return wait(Math.min(stopGraceMs, leaseLeftMs));
   }
   return wait(Math.min(leaseLeftMs, activeLeftMs, nextDueAt === null ? leaseLeftMs : nextDueAt.getTime() - now));
+}
+
+/** Its bridge was asked to end it, and has as long for that as for a stop. */
+async function whileParking(
+  tx: Transaction,
+  parts: AttemptParts,
+  task: TaskRecord,
+  since: Date,
+  leaseLeftMs: number,
+): Promise<Turn> {
+  const leftMs = since.getTime() + stopGraceMs - parts.clock.now().getTime();
+  if (leftMs > 0) return wait(Math.min(leftMs, leaseLeftMs));
+  return settle(tx, parts, task, failure('StopUnproven', 'The bridge did not prove the stop in time.', false));
 }
 
 /** When the attempt has used up its time: it counts from running, and not while a person is waited for. */

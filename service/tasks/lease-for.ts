@@ -1,9 +1,15 @@
 import type { Lease, TaskMessage } from '../../modules/contract.ts';
 import { actionOf } from '../agents/actions.ts';
+import type { Approval } from '../approvals/approval.ts';
 import type { TaskRecord } from './task.ts';
 
 /** What a bridge is told of a task. Message and part ids follow from the task, so that resending is harmless. */
-export const leaseFor = (task: TaskRecord, taskToken: string, messages: readonly TaskMessage[]): Lease => ({
+export const leaseFor = (
+  task: TaskRecord,
+  taskToken: string,
+  messages: readonly TaskMessage[],
+  answered: readonly Approval[],
+): Lease => ({
   task_id: task.id,
   attempt: task.attempt,
   title: task.title,
@@ -12,6 +18,7 @@ export const leaseFor = (task: TaskRecord, taskToken: string, messages: readonly
   message_id: `msg_${task.id.replaceAll('-', '')}`,
   part_id: `prt_${task.id.replaceAll('-', '')}`,
   messages,
+  answers: answered.map(({ title, decision, message }) => ({ title, decision: decision ?? 'reject', message })),
   profile: task.profile,
   model: task.model,
   verify: task.verify,

@@ -6,6 +6,7 @@ import {
   type Lease,
   type ReplyFrame,
 } from '../../modules/contract.ts';
+import { unusedAnswers } from '../approvals/approval-store.ts';
 import type { BridgeHandlers, BridgeIdentity, StoredFrame } from '../bridge/bridge.ts';
 import type { Transaction } from '../platform/database.ts';
 import { storableText } from '../platform/storable.ts';
@@ -158,7 +159,7 @@ async function grant(
     ...(task.budgetMicroUsd === null ? {} : { budgetMicroUsd: task.budgetMicroUsd }),
     ...(limits.allowedModels === null ? {} : { allowedModels: limits.allowedModels }),
   });
-  return leaseFor(task, token, await undelivered(tx, task.id));
+  return leaseFor(task, token, await undelivered(tx, task.id), await unusedAnswers(tx, task.id));
 }
 
 /** Renews every lease that is still the bridge's; answers the others, which it must drop. */
@@ -202,6 +203,13 @@ async function takeEvent(
     const { id } = payload.data;
     if (payload.type === 'message.sent' && typeof id === 'string' && isUuid(id))
       await markDelivered(tx, { taskId: task.id, id, attempt: attempt.number, at: now });
+    // The service says itself what became of a question.
+    if (payload.type === 'approval.withdrawn') {
+      const askId = String(payload.data['ask_id']);
+      if (attempt.parkingSince === null)
+        await parts.approvals.withdrawOne(tx, { task_id: task.id, attempt: attempt.number, ask_id: askId });
+      return { acked: payload.source_seq };
+    }
     await appendReported(tx, {
       taskId: task.id,
       attempt: attempt.number,

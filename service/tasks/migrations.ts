@@ -188,4 +188,14 @@ export const migrations: Record<string, Migration> = {
       await sql`create index on outrigger.task (id) where state = 'queued' and reason is null`.execute(db);
     },
   },
+  '2026-11-22-341-parked-attempts': {
+    async up(db) {
+      await sql`alter table outrigger.attempt add parking_since timestamptz`.execute(db);
+      await sql`alter table outrigger.task add parks integer not null default 0`.execute(db);
+    },
+    async down(db) {
+      await sql`alter table outrigger.attempt drop parking_since`.execute(db);
+      await sql`alter table outrigger.task drop parks`.execute(db);
+    },
+  },
 };

@@ -17,11 +17,14 @@ export type NextStep =
 /** Failures of the agent or its model. What the workspace, a person or a limit refused, another model meets again. */
 export const fallbackReasons: readonly Reason[] = ['AgentError', 'UpstreamError', 'Truncated', 'LoopDetected'];
 
-type Spent = Pick<TaskRecord, 'attempt' | 'maxAttempts' | 'retryDelayMs' | 'stopReason' | 'fallback' | 'fellBackAfter'>;
+type Spent = Pick<
+  TaskRecord,
+  'attempt' | 'parks' | 'maxAttempts' | 'retryDelayMs' | 'stopReason' | 'fallback' | 'fellBackAfter'
+>;
 
 export function afterAttempt(task: Spent, verdict: Pick<Verdict, 'outcome' | 'reason' | 'retryable'>): NextStep {
   if (verdict.outcome !== 'failed' || task.stopReason !== null) return { kind: 'end', isSpent: false };
-  const made = task.attempt - (task.fellBackAfter ?? 0);
+  const made = task.attempt - (task.fellBackAfter ?? 0) - task.parks;
   if (verdict.retryable && made < task.maxAttempts)
     return { kind: 'retry', delayMs: retryDelay(task.retryDelayMs, made) };
   const isForAnother = verdict.reason !== null && fallbackReasons.includes(verdict.reason);

@@ -4,9 +4,11 @@ import type { Approvals } from '../approvals/approvals.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Clock } from '../platform/clock.ts';
-import { notify, type Transaction } from '../platform/database.ts';
+import type { Transaction } from '../platform/database.ts';
 import { isTracing, recordSpan } from '../platform/tracing.ts';
+import { endModelCalls } from './end-calls.ts';
 import { insertDeadLetter } from './dead-letter-store.ts';
+import { isOver, parkTask } from './park.ts';
 import { judge, type Verdict } from './judge.ts';
 import { afterAttempt, type NextStep } from './next-attempt.ts';
 import { appendEvent } from './task-events.ts';
@@ -28,19 +30,6 @@ export interface SettleParts {
   readonly gateway: Pick<Gateway, 'revokeTaskTokens' | 'usageOf' | 'haltOf'>;
   readonly clock: Clock;
   readonly onFinished: FinishedHook;
-}
-
-/** Channel on which a task id says: end the model calls you have open for it. */
-export const endCallsChannel = 'outrigger_end_calls';
-
-/** No call can begin any more, and those open in any process end once the transaction has committed. */
-export async function endModelCalls(
-  tx: Transaction,
-  gateway: Pick<Gateway, 'revokeTaskTokens'>,
-  taskId: string,
-): Promise<void> {
-  await gateway.revokeTaskTokens(tx, taskId);
-  await notify(tx, endCallsChannel, taskId);
 }
 
 /** The verdict on evidence; what the gateway halted is named after its reason. */
@@ -69,7 +58,11 @@ export async function settleAttempt(
 ): Promise<readonly Wake[]> {
   const { clock, gateway, approvals } = parts;
   const now = clock.now();
-  const verdict = await judgeAttempt(tx, gateway, task, evidence);
+  const attempt = await readAttempt(tx, task.id, task.attempt);
+  const isParking = attempt !== null && attempt.parkingSince !== null && task.stopReason === null;
+  if (isParking && isOver(evidence)) return parkTask(tx, parts, task, evidence);
+  const stopReason = isParking && evidence.stop !== null ? 'PermissionRequired' : task.stopReason;
+  const verdict = await judgeAttempt(tx, gateway, { ...task, stopReason }, evidence);
   if (isTracing()) await recordAgent(tx, task, verdict, now);
   await endModelCalls(tx, gateway, task.id);
   await approvals.withdraw(tx, task.id);
@@ -111,7 +104,7 @@ async function tryAgain(
     reason: verdict.reason,
     message: verdict.message,
     run_at: runAt,
-    ...(other ? { ...other, fell_back_after: task.attempt } : {}),
+    ...(other ? { ...other, fell_back_after: task.attempt, parks: 0 } : {}),
     ...(evidence.session_id === null ? {} : { session_id: evidence.session_id }),
   });
   await appendEvent(tx, {

@@ -36,8 +36,12 @@ export async function stopTask(
     if (await isOver(tx, current)) return { task: current, wakes };
     if (waitsForAdmission.includes(current.state)) {
       await parts.approvals.withdraw(tx, taskId);
-      const verdict = { outcome: 'canceled' as const, reason: 'UserStopped' as const, message: null };
-      wakes.push(...(await finishTask(tx, parts, current, current.evidence, verdict, by.actor)));
+      // What is parked did begin, and its attempt has proven its end.
+      const last = current.state === 'parked' ? await readAttempt(tx, taskId, current.attempt) : null;
+      const outcome = last === null ? ('canceled' as const) : ('stopped' as const);
+      const verdict = { outcome, reason: 'UserStopped' as const, message: null };
+      const evidence = last?.evidence ?? current.evidence;
+      wakes.push(...(await finishTask(tx, parts, current, evidence, verdict, by.actor)));
     } else {
       await askToStop(tx, parts, current, 'UserStopped', by);
       wakes.push({ workflowId: attemptWorkflowId(taskId, current.attempt), topic: lookTopic });

@@ -8,7 +8,14 @@ export const eventChannel = 'outrigger_task_event';
 
 /** Channel on which a workflow id says: one of its steps began, waits for somebody, or goes on. */
 export const stepMovedChannel = 'outrigger_step_moved';
-const moving: readonly TaskEventType[] = ['task.running', 'task.waiting', 'approval.decided', 'approval.expired'];
+const moving: readonly TaskEventType[] = [
+  'task.running',
+  'task.waiting',
+  'task.parked',
+  'approval.decided',
+  'approval.expired',
+  'approval.withdrawn',
+];
 
 interface Tables {
   task: { id: string; event_seq: number; state: string; workflow_id: string | null };

@@ -39,6 +39,7 @@ interface TaskTable {
   reason: Reason | null;
   message: string | null;
   attempt: number;
+  parks: number;
   run_at: Date;
   session_id: string | null;
   event_seq: number;
@@ -63,6 +64,7 @@ interface AttemptTable {
   last_source_seq: number;
   waiting_since: Date | null;
   waited_ms: number;
+  parking_since: Date | null;
   agent: string | null;
   model: string | null;
   running_at: Date | null;
@@ -117,6 +119,7 @@ export const taskFromRow = (row: Selectable<TaskTable>): TaskRecord => ({
   reason: row.reason,
   message: row.message,
   attempt: row.attempt,
+  parks: row.parks,
   runAt: row.run_at,
   sessionId: row.session_id,
   eventSeq: row.event_seq,
@@ -141,6 +144,7 @@ export const attemptFromRow = (row: Selectable<AttemptTable>): AttemptRecord => 
   lastSourceSeq: row.last_source_seq,
   waitingSince: row.waiting_since,
   waitedMs: row.waited_ms,
+  parkingSince: row.parking_since,
   evidence: row.evidence as Evidence | null,
   agent: row.agent,
   model: row.model,

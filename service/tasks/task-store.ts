@@ -18,6 +18,7 @@ export type NewTask = Omit<
   | 'outcome'
   | 'message'
   | 'fellBackAfter'
+  | 'parks'
 >;
 
 export async function insertTask(tx: Transaction, task: NewTask): Promise<void> {
@@ -117,6 +118,7 @@ export interface TaskChange {
   readonly agent?: string;
   readonly model?: string;
   readonly fell_back_after?: number;
+  readonly parks?: number;
   readonly session_id?: string | null;
   readonly stop_reason?: Reason;
   readonly stop_requested_at?: Date;
@@ -158,6 +160,7 @@ export interface AttemptChange {
   readonly last_source_seq?: number;
   readonly waiting_since?: Date | null;
   readonly waited_ms?: number;
+  readonly parking_since?: Date;
   readonly evidence?: Evidence;
   readonly outcome?: TaskOutcome;
   readonly reason?: Reason | null;

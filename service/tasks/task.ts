@@ -45,6 +45,8 @@ export interface TaskRecord {
   readonly reason: Reason | null;
   readonly message: string | null;
   readonly attempt: number;
+  /** Attempts that ended because a question outlived them, since the fallback took over or the first; they are no retries. */
+  readonly parks: number;
   readonly runAt: Date;
   readonly sessionId: string | null;
   readonly eventSeq: number;
@@ -74,7 +76,7 @@ export const auditOf = ({ id, ownerId, organizationId, workspaceId }: TaskRecord
  * starting  admitted: the workspace or its bridge is not ready yet
  * running   the harness works
  * waiting   the harness asked and nobody decided yet
- * parked    the ask outlived its attempt
+ * parked    the ask outlived its attempt: no process, no place; the answer goes on with a new attempt
  * stopping  somebody or a limit ended it; its processes are being proven gone
  * finished  has an outcome; final
  */
@@ -109,6 +111,8 @@ export interface AttemptRecord {
   readonly lastSourceSeq: number;
   readonly waitingSince: Date | null;
   readonly waitedMs: number;
+  /** Since when its bridge is asked to end it, because nobody answered it in time; null where it is not. */
+  readonly parkingSince: Date | null;
   readonly evidence: Evidence | null;
   /** Who made it; null in rows of an older version. */
   readonly agent: string | null;

@@ -1,4 +1,4 @@
-import { type Profile } from '../../modules/contract.ts';
+import { timing, type Profile } from '../../modules/contract.ts';
 import { hashDetail, type Approval } from '../approvals/approval.ts';
 import { readApproval } from '../approvals/approval-store.ts';
 import type { Approvals } from '../approvals/approvals.ts';
@@ -85,6 +85,7 @@ const ask = (parts: SendCommandParts, order: CommandOrder): Promise<Approval> =>
       ownerId: workspace.ownerId,
       organizationId: workspace.organizationId,
       actor: `user:${caller.actor.id}`,
+      forMs: timing.askMs,
     });
     if (approval.detailHash !== hashDetail('command', detailOf(command))) throw refused.differs();
     return approval;

@@ -333,7 +333,7 @@ describe('the life of a task', () => {
     expect((await readTask(id)).state).toBe('waiting');
     const path = `/api/v2/agents/approvals/${approvalId}/decision`;
     expect((await outrigger.call(outrigger.people.bob, 'POST', path, { decision: 'once' })).status).toBe(404);
-    expect((await outrigger.call(outrigger.people.ada, 'POST', path, { decision: 'always' })).status).toBe(400);
+    expect((await outrigger.call(outrigger.people.ada, 'POST', path, { decision: 'forever' })).status).toBe(400);
     const { body: pending } = await outrigger.call(
       outrigger.people.ada,
       'GET',

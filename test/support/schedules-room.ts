@@ -57,7 +57,7 @@ export function makeScheduleParts(options: {
     clock,
     log: silentLogger,
     audit,
-    approvals: makeApprovals({ audit, clock, askMs: 600_000, lockTask, onSettled: () => Promise.resolve() }),
+    approvals: makeApprovals({ audit, clock, lockTask, onSettled: () => Promise.resolve() }),
     coder: {
       readUser: () => Promise.resolve({ ...user, isActive: true }),
       readWorkspace: () => Promise.resolve(workspace),

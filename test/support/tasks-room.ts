@@ -1,7 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { Agent, Lease, Profile } from '../../modules/contract.ts';
+import type { Agent, Answer, Lease, Profile } from '../../modules/contract.ts';
 import { makeRegistry } from '../../service/agents/registry.ts';
-import { pendingOfTask } from '../../service/approvals/approval-store.ts';
+import type { Approval } from '../../service/approvals/approval.ts';
+import { listApprovals, pendingOfTask } from '../../service/approvals/approval-store.ts';
 import { makeApprovals } from '../../service/approvals/approvals.ts';
 import { makeAuditLog } from '../../service/audit/audit-log.ts';
 import type { BridgeHandlers, BridgeIdentity } from '../../service/bridge/bridge.ts';
@@ -13,6 +14,7 @@ import type { Engine, EnqueueRequest } from '../../service/platform/engine.ts';
 import { silentLogger } from '../../service/platform/logger.ts';
 import { makeAdmission, type Admission } from '../../service/tasks/admit.ts';
 import { takeTurn, type AttemptParts } from '../../service/tasks/attempt.ts';
+import { endUnanswered } from '../../service/tasks/end-unanswered.ts';
 import { makeApprovalHook } from '../../service/tasks/asks.ts';
 import { makeLeaseHandlers } from '../../service/tasks/leases.ts';
 import { checkWork, submitTask, taskBody } from '../../service/tasks/submit-task.ts';
@@ -51,6 +53,12 @@ export interface TasksRoom {
   submit(change?: Record<string, unknown>, workspaceId?: string): Promise<string>;
   turn(taskId: string, attempt: number): Promise<Turn>;
   task(taskId: string): Promise<TaskRecord>;
+  /** The newest question of a task. */
+  question(taskId: string): Promise<Approval>;
+  /** A person answers the newest question of a task. */
+  decide(taskId: string, decision: Answer, message?: string): Promise<Approval>;
+  /** What is looked at every minute: questions that nobody answered. */
+  endUnanswered(): Promise<void>;
   /** Submits, admits and leases a task. */
   leased(change?: Record<string, unknown>): Promise<Lease>;
   close(): Promise<void>;
@@ -95,7 +103,6 @@ export async function makeTasksRoom(
   const approvals = makeApprovals({
     audit,
     clock,
-    askMs: 600_000,
     lockTask,
     onSettled: makeApprovalHook(
       clock,
@@ -132,7 +139,7 @@ export async function makeTasksRoom(
         ownerId: bridge.ownerId,
         organizationId: bridge.organizationId,
         tokenHash: randomBytes(32),
-        tokenExpiresAt: new Date(clock.now().getTime() + 3_600_000),
+        tokenExpiresAt: new Date(clock.now().getTime() + 7 * 86_400_000),
       }),
     );
   await register();
@@ -231,6 +238,18 @@ export async function makeTasksRoom(
       if (!task) throw new Error(`no task ${taskId}`);
       return task;
     },
+    async question(taskId) {
+      const filter = { ownerId: bridge.ownerId, taskId, limit: 1 };
+      const [newest] = await listApprovals(database, filter);
+      if (!newest) throw new Error(`task ${taskId} asked nothing`);
+      return newest;
+    },
+    async decide(taskId, decision, message) {
+      const approval = await room.question(taskId);
+      const by = { actorId: bridge.ownerId, decision, message: message ?? null, requestId: randomUUID() };
+      return database.transaction((tx) => approvals.decide(tx, approval, by));
+    },
+    endUnanswered: () => endUnanswered({ ...parts, engine }),
     async leased(change) {
       const id = await room.submit(change);
       await admission.admitNow();

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { readEvents } from '../../service/tasks/task-events.ts';
 import { goodEvidence } from '../support/fake-bridge.ts';
 import { makeTasksRoom, type TasksRoom } from '../support/tasks-room.ts';
 
@@ -205,34 +204,6 @@ describe('a lost bridge (part of D8, S-44)', () => {
   });
 });
 
-describe('an approval that nobody decides (part of D5)', () => {
-  it('expires after ten minutes as a rejection, and the task goes on', async () => {
-    const lease = await room.leased();
-    await room.handlers.event(room.bridge, {
-      ...lease,
-      source_seq: 1,
-      type: 'prompt.sent',
-      at: new Date().toISOString(),
-      data: {},
-    });
-    await room.handlers.ask(room.bridge, { ...lease, ask_id: 'per_1', kind: 'permission', title: 'rm', detail: {} });
-    const keepAlive = () => room.handlers.heartbeat(room.bridge, [lease]);
-    room.clock.advance(minutes(9));
-    await keepAlive();
-
-    await room.turn(lease.task_id, 1);
-    expect((await room.task(lease.task_id)).state).toBe('waiting');
-    room.clock.advance(minutes(1) + 1);
-    await keepAlive();
-    expect(await room.turn(lease.task_id, 1)).toMatchObject({ done: false });
-
-    expect((await room.task(lease.task_id)).state).toBe('running');
-    expect(await commands()).toMatchObject([{ type: 'decision', payload: { ask_id: 'per_1', decision: 'reject' } }]);
-    const events = await readEvents(room.data.database, lease.task_id, 0);
-    expect(events.map((event) => event.type)).toContain('approval.expired');
-  });
-});
-
 describe('the time limit of a task (part of P-112)', () => {
   it('stops the task when its active time is used up, without counting the time it waited for a person', async () => {
     const lease = await room.leased({ timeout_seconds: 120 });
@@ -251,7 +222,7 @@ describe('the time limit of a task (part of P-112)', () => {
     };
     await pass(minutes(5));
     expect((await room.task(lease.task_id)).state).toBe('waiting');
-    await pass(minutes(5) + 1);
+    await room.decide(lease.task_id, 'reject');
     expect((await room.task(lease.task_id)).state).toBe('running');
 
     await pass(119_000);

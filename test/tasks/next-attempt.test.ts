@@ -47,7 +47,7 @@ describe('what follows an attempt', () => {
   it('is never another attempt after success, after a stop, or beyond twice the attempts', () => {
     fc.assert(
       fc.property(task, fc.array(verdict, { maxLength: 40 }), fc.boolean(), (given, verdicts, isStopped) => {
-        const now = { ...given, attempt: 0, fellBackAfter: null as number | null };
+        const now = { ...given, attempt: 0, parks: 0, fellBackAfter: null as number | null };
         let hasFallenBack = 0;
         for (const one of verdicts) {
           now.attempt += 1;

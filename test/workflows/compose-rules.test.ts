@@ -109,7 +109,6 @@ describe('composing without a model', () => {
     const approvals = makeApprovals({
       audit: makeAuditLog({ database, keys: { hmac: randomBytes(32) }, clock, log: silentLogger }),
       clock,
-      askMs: 1_000,
       lockTask: () => Promise.resolve(),
       onSettled: (_tx, { id }) => Promise.resolve(void settled.push(id)),
     });

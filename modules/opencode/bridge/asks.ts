@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Ask, Decision } from '../../contract.ts';
+import type { ApprovalGuard } from './approval-guard.ts';
 import type { HarnessAsk, HarnessClient } from './harness.ts';
 
 /** The open questions of one attempt. */
@@ -10,6 +11,10 @@ export interface Asks {
   ask(ask: Ask): Promise<{ decision: Decision; message?: string }>;
   /** False when the question is not open here (any more). */
   decide(askId: string, decision: Decision, message?: string): Promise<boolean>;
+  /** Forgets a question that the harness took back; false where it was not open. */
+  drop(askId: string): boolean;
+  /** From now on nothing is allowed any more: what is answered is for another attempt. */
+  end(): void;
   readonly openCount: number;
   readonly rejectedCount: number;
 }
@@ -20,14 +25,20 @@ const tries = 3;
 /** Without a text a rejection ends the turn; with one the model learns of it and goes on. */
 const defaultRejection = 'This was not allowed. Do without it, or say what you would need.';
 
-export function makeAsks(send: (ask: Ask) => void, harness: () => HarnessClient | null): Asks {
+export function makeAsks(
+  send: (ask: Ask) => void,
+  harness: () => HarnessClient | null,
+  guard?: Pick<ApprovalGuard, 'asked' | 'replying'>,
+): Asks {
   const open = new Map<string, (decision: Decision, message?: string) => Promise<boolean>>();
   const seen = new Set<string>();
   let rejectedCount = 0;
+  let isOver = false;
 
   async function answer(askId: string, decision: Decision, message?: string): Promise<boolean> {
     const client = harness();
     if (!client) return false;
+    guard?.replying(askId, decision);
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await (decision === 'once'
@@ -54,6 +65,7 @@ export function makeAsks(send: (ask: Ask) => void, harness: () => HarnessClient 
     raise(ask) {
       if (seen.has(ask.id)) return;
       seen.add(ask.id);
+      guard?.asked(ask);
       const detail = detailOf(ask);
       const bytes = Buffer.byteLength(JSON.stringify(detail));
       if (bytes > detailBytes) return void refuse(ask.id, bytes);
@@ -70,12 +82,14 @@ export function makeAsks(send: (ask: Ask) => void, harness: () => HarnessClient 
       }),
     async decide(askId, decision, message) {
       const settle = open.get(askId);
-      if (!settle) return false;
+      if (!settle || (isOver && decision === 'once')) return false;
       const applied = await settle(decision, message);
       open.delete(askId);
       if (applied && decision === 'reject') rejectedCount += 1;
       return applied;
     },
+    drop: (askId) => open.delete(askId),
+    end: () => void (isOver = true),
     get openCount() {
       return open.size;
     },

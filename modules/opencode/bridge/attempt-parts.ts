@@ -1,4 +1,5 @@
 import type { Lease } from '../../contract.ts';
+import type { ApprovalGuard } from './approval-guard.ts';
 import type { SendArtifact } from './artifacts.ts';
 import type { Asks } from './asks.ts';
 import type { Progress } from './attempt-evidence.ts';
@@ -41,6 +42,7 @@ export interface Story {
   readonly lease: Lease;
   readonly progress: Progress;
   readonly asks: Asks;
+  readonly guard: ApprovalGuard;
   readonly steering: Steering;
   readonly endSwitch: EndSwitch;
 }

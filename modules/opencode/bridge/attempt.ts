@@ -10,6 +10,7 @@ import {
   type StopReceipt,
   type TaskMessage,
 } from '../../contract.ts';
+import { makeApprovalGuard } from './approval-guard.ts';
 import { makeAsks } from './asks.ts';
 import { evidenceOf, failureOf, noProgress } from './attempt-evidence.ts';
 import { collectArtifacts, makeArtifactsDir } from './artifacts.ts';
@@ -57,9 +58,18 @@ export function startAttempt(parts: AttemptParts, lease: Lease): Attempt {
   const ref = { task_id: lease.task_id, attempt: lease.attempt };
   const endSwitch = makeEndSwitch();
   const progress = noProgress();
-  const asks = makeAsks(parts.outbox.ask, () => progress.client);
+  const guard = makeApprovalGuard({
+    asking: parts.harness.asking(lease.profile),
+    onDropped: (askId) => {
+      // A stop takes every question back; the person may still answer it for the next attempt.
+      if (endSwitch.ending === null && asks.drop(askId)) parts.outbox.event('approval.withdrawn', { ask_id: askId });
+    },
+    onBypassed: (message) => endSwitch.request({ kind: 'limit', reason: 'ApprovalBypassed', message }),
+  });
+  const asks = makeAsks(parts.outbox.ask, () => progress.client, guard);
   const steering = makeSteering(lease.messages ?? []);
-  const story = { parts, lease, progress, asks, steering, endSwitch };
+  endSwitch.signal.addEventListener('abort', asks.end);
+  const story = { parts, lease, progress, asks, guard, steering, endSwitch };
   const limits = watchLimits(story);
 
   async function run(): Promise<StopReceipt> {

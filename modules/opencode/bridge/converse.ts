@@ -77,7 +77,7 @@ async function startOwnHarness(
 }
 
 /** What a conversation needs of its attempt. */
-export interface Talk extends Pick<Story, 'lease' | 'progress' | 'asks' | 'steering'> {
+export interface Talk extends Pick<Story, 'lease' | 'progress' | 'asks' | 'guard' | 'steering'> {
   /** Runs before a person's message is said: what came of the words before it can then be had again. */
   readonly beforeMessage?: () => Promise<void>;
   readonly parts: Pick<Story['parts'], 'log'> & {
@@ -88,7 +88,7 @@ export interface Talk extends Pick<Story, 'lease' | 'progress' | 'asks' | 'steer
 
 /** Says what is to be said to a harness that runs, and answers its last message; `progress` learns of every tool. */
 export async function talk(
-  { parts, lease, progress, asks, steering, beforeMessage }: Talk,
+  { parts, lease, progress, asks, guard, steering, beforeMessage }: Talk,
   client: HarnessClient,
   workTree: Pick<WorkTree, 'path'>,
   signal: AbortSignal,
@@ -101,10 +101,15 @@ export async function talk(
   for (const id of heardBefore(before, lease)) emit('message.sent', { id });
   const prompts = promptsToSay(before, lease);
   const mapper = makeEventMapper(emit, workTree.path);
-  const turn = { client, sessionId, mapper, asks, steering, emit, log: parts.log, signal, beforeMessage };
+  const turn = { client, sessionId, mapper, asks, guard, steering, emit, log: parts.log, signal, beforeMessage };
   const last = prompts.length > 0 ? await runTurn(turn, prompts) : readMessage(before.at(-1) as HarnessMessage);
   steering.end();
-  progress.toolExits = toolExitsOf(await client.messages(sessionId));
+  const after = await client.messages(sessionId);
+  progress.toolExits = toolExitsOf(after);
+  // Once more over what this attempt added: the event stream may have broken while it happened.
+  const known = new Set(before.flatMap(({ parts }) => parts).map(({ callID }) => callID));
+  for (const part of after.flatMap(({ parts }) => parts))
+    if (!known.has(part.callID)) guard.take({ type: 'message.part.updated', properties: { part } });
   progress.harnessEnded = true;
   return last;
 }

@@ -1,4 +1,4 @@
-import type { HarnessParts, Lease } from '../../contract.ts';
+import type { HarnessParts, Lease, Profile } from '../../contract.ts';
 import type { Runner } from './runner-client.ts';
 import type { Environment } from './runner-protocol.ts';
 import type { TaskDirectories } from './task-directories.ts';
@@ -24,9 +24,14 @@ export interface Harness {
    * Errors   `AgentServerNotReady`: retryable where it did not come up in time, final where it is another version.
    */
   start(start: HarnessStart): Promise<HarnessClient>;
+  /** Tools of which every call must be allowed first in this profile. */
+  asking(profile: Profile): readonly string[];
   /** What a harness would load in this folder, without starting one for an attempt. Rejects with a sentence. */
   inventory(place: InventoryPlace): Promise<HarnessParts>;
 }
+
+/** What an adapter puts before a script that its harness would not ask about; it does nothing. */
+export const beforeScripts = ':\n';
 
 export interface HarnessProgram {
   readonly path: string;

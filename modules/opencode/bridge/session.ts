@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Lease, TaskMessage } from '../../contract.ts';
+import type { LateAnswer, Lease, TaskMessage } from '../../contract.ts';
 import type { Emit } from './events.ts';
 import type { HarnessClient, HarnessMessage } from './harness.ts';
 
@@ -34,6 +34,17 @@ const continuation = [
   'and changes to files may be half done. Look at the work tree first, then go on from where you stopped.',
 ].join(' ');
 
+/** Said instead where a person answered after the attempt had been parked. */
+const afterAnswers = (answers: readonly LateAnswer[]): string =>
+  [
+    'You had to wait for a person, and the attempt was ended meanwhile. The person has decided now:',
+    ...answers.map(
+      ({ title, decision, message }) =>
+        `- ${title}: ${decision === 'once' ? 'allowed. Make exactly the same call again; it passes once' : 'not allowed'}.${message ? ` ${message}` : ''}`,
+    ),
+    'Nothing of it was run. Go on from where you stopped.',
+  ].join('\n');
+
 const wasHeard = (messages: readonly HarnessMessage[], message: TaskMessage): boolean =>
   messages.some(({ info }) => info.id === promptOf(message).messageId);
 
@@ -60,8 +71,9 @@ export function nextPrompt(messages: readonly HarnessMessage[], lease: Lease): P
     return { messageId: lease.message_id, partId: lease.part_id, text: lease.prompt, isContinuation: false };
   const last = messages.at(-1)?.info;
   if (last?.role === 'assistant' && !last.error && (last.finish === 'stop' || last.finish === 'length')) return null;
+  const text = lease.answers?.length ? afterAnswers(lease.answers) : continuation;
   const suffix = createHash('sha256').update(`${lease.message_id}:${lease.attempt}`).digest('hex').slice(0, 26);
-  return { messageId: `msg_${suffix}`, partId: `prt_${suffix}`, text: continuation, isContinuation: true };
+  return { messageId: `msg_${suffix}`, partId: `prt_${suffix}`, text, isContinuation: true };
 }
 
 /** The ids follow from the message, so that an attempt finds in the session what an earlier one has said. */

@@ -1,4 +1,5 @@
 import type { Evidence, ToolExit } from '../../contract.ts';
+import type { ApprovalGuard } from './approval-guard.ts';
 import type { Asks } from './asks.ts';
 import { titleOf, type Emit, type EventMapper } from './events.ts';
 import { AttemptFailure } from './failure.ts';
@@ -14,6 +15,7 @@ export interface TurnParts {
   readonly sessionId: string;
   readonly mapper: EventMapper;
   readonly asks: Asks;
+  readonly guard: Pick<ApprovalGuard, 'take'>;
   readonly steering: Pick<Steering, 'begin'>;
   readonly emit: Emit;
   /** Runs before a message of a person's is said. */
@@ -140,6 +142,7 @@ async function take(parts: TurnParts, state: TurnState, event: HarnessEvent): Pr
   const { type, properties } = event;
   const isOurs = properties['sessionID'] === parts.sessionId;
   parts.mapper.take(event);
+  parts.guard.take(event);
   if (type === 'server.connected') {
     for (const ask of await parts.client.asks().catch(() => [])) parts.asks.raise(ask);
     state.isConnected();

@@ -1,11 +1,13 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Evidence } from '../../../modules/contract.ts';
+import { makeApprovalGuard } from '../../../modules/opencode/bridge/approval-guard.ts';
 import { makeAsks } from '../../../modules/opencode/bridge/asks.ts';
 import { evidenceOf, failureOf, noProgress } from '../../../modules/opencode/bridge/attempt-evidence.ts';
 import { talk } from '../../../modules/opencode/bridge/converse.ts';
 import { makeEndSwitch } from '../../../modules/opencode/bridge/ending.ts';
 import { makeHarnessClient } from '../../../modules/opencode/bridge/opencode-1/client.ts';
+import { openCode } from '../../../modules/opencode/bridge/opencode-1/opencode.ts';
 import { makeSteering } from '../../../modules/opencode/bridge/steering.ts';
 import type { Recording } from './recording.ts';
 
@@ -93,13 +95,19 @@ export async function replayEvidence(recording: Recording): Promise<Evidence> {
   const endSwitch = makeEndSwitch();
   const client = makeHarnessClient({ port: replay.port, password: 'any', directory: '/workspace' });
   const decisions = [...recording.decisions];
+  const guard = makeApprovalGuard({
+    asking: openCode.asking(lease.profile),
+    onDropped: () => undefined,
+    onBypassed: (message) => endSwitch.request({ kind: 'limit', reason: 'ApprovalBypassed', message }),
+  });
   const asks = makeAsks(
     ({ ask_id }) => void Promise.resolve().then(() => asks.decide(ask_id, decisions.shift() ?? 'reject')),
     () => client,
+    guard,
   );
   void replay.played.then(() => recording.ended_by && endSwitch.request(recording.ended_by));
   const parts = { outbox: { event: () => undefined }, status: { tell: () => undefined }, log: () => undefined };
-  const story = { parts, lease, progress, asks, steering: makeSteering([]) };
+  const story = { parts, lease, progress, asks, guard, steering: makeSteering([]) };
   let failure: Evidence['failure'] = null;
   try {
     progress.lastMessage = await endSwitch.guard(talk(story, client, { path: '/workspace' }, endSwitch.signal));

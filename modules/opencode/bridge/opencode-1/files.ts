@@ -7,7 +7,7 @@ import type { Environment } from '../runner-protocol.ts';
 import type { TaskDirectories } from '../task-directories.ts';
 import type { WorkTree } from '../worktree.ts';
 import { permissionsOf } from './permissions.ts';
-import { guardMark, plugin } from './plugin.ts';
+import { guardMark, pluginText } from './plugin.ts';
 import { pinnedVersion } from './version.ts';
 
 const provider = 'outrigger';
@@ -69,6 +69,8 @@ export function writeHarnessFiles(plan: HarnessPlan): void {
   write('package-lock.json', { name: 'x', lockfileVersion: 3, packages: { '': { dependencies } } });
   write('opencode.json', harnessConfig(plan));
   write(catalogue, {});
+  const { lease, workTree } = plan;
+  const plugin = pluginText({ profile: lease.profile, workTree: workTree.path, folder: workTree.folder });
   writeFileSync(join(config, 'plugin', 'outrigger.js'), plugin);
 }
 

@@ -1,5 +1,6 @@
 import type { Harness } from '../harness.ts';
 import { inventory } from './inventory.ts';
+import { askingTools } from './permissions.ts';
 import { startHarness } from './start.ts';
 import { detectVersion, pinnedVersion } from './version.ts';
 
@@ -9,5 +10,6 @@ export const openCode: Harness = {
   version: pinnedVersion,
   detect: detectVersion,
   start: startHarness,
+  asking: askingTools,
   inventory,
 };

@@ -9,7 +9,11 @@ export type PermissionMap = Readonly<Record<string, PermissionAction | Readonly<
  * The harness matches paths relative to the work tree, and its `*` crosses `/`; both forms are needed to
  * meet the file at the root and anywhere below.
  */
-const dangerous = ['.git', '.git/**', '.opencode/**', '.envrc', '.vscode/**', '.ambient/**', '.mcp.json'];
+const dangerousFolders = ['.git', '.opencode', '.vscode', '.ambient', '.husky', '.githooks'];
+const dangerousFiles = ['.envrc', '.mcp.json', '.gitattributes', '.gitmodules', '.gitconfig'];
+/** A path with one of these names in it is asked about. */
+export const dangerousPaths: readonly string[] = [...dangerousFolders, ...dangerousFiles];
+const dangerous = [...dangerousPaths, ...dangerousFolders.map((folder) => `${folder}/**`)];
 const atAnyDepth = dangerous.flatMap((pattern) => [pattern, `**/${pattern}`]);
 
 const asksFor = (patterns: readonly string[]): Record<string, PermissionAction> => ({
@@ -70,3 +74,9 @@ export const permissionsOf: Readonly<Record<Profile, PermissionMap>> = {
     external_directory: 'deny',
   },
 };
+
+/** Tools that ask about every call where their permission says `ask`; `bash` by our plugin also for what holds no command. */
+const wholeTools = ['bash', 'task', 'webfetch', 'websearch', 'skill'] as const;
+
+export const askingTools = (profile: Profile): readonly string[] =>
+  wholeTools.filter((tool) => permissionsOf[profile][tool] === 'ask');

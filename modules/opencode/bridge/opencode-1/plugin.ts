@@ -1,3 +1,5 @@
+import { askGuard, type AskGuardPlan } from './ask-guard.ts';
+
 /** Names that a tool must find empty. The harness itself needs them, and tools inherit its environment. */
 const blankForTools = ['OPENCODE_SERVER_PASSWORD', 'OPENCODE_SERVER_USERNAME', 'OPENCODE_PID', 'BUN_BE_BUN'];
 
@@ -7,13 +9,13 @@ export const guardMark = 'guarded';
 /**
  * The one plugin that a harness loads: the source of a module.
  *
- * It blanks secrets for tools, gives their git the network back, and keeps the harness from loading any other program from disk. OpenCode 1.18.33
- * imports the plugins of a repository at the first prompt although OPENCODE_DISABLE_PROJECT_CONFIG=1 (its newer
+ * It blanks secrets for tools, gives their git the network back, closes ways around what is asked, and keeps the
+ * harness from loading any other program from disk. OpenCode 1.18.33 imports the plugins of a repository at the first prompt although OPENCODE_DISABLE_PROJECT_CONFIG=1 (its newer
  * configuration reader does not heed it), with the harness's password in reach; OPENCODE_PURE=1 does not stop that
  * either, and stops ours. What OpenCode brings itself is embedded and never comes this way.
  */
-export const plugin = `import { writeFileSync } from 'node:fs';
-Bun.plugin({
+export const pluginText = (plan: AskGuardPlan): string => `import { writeFileSync } from 'node:fs';
+${askGuard(plan)}Bun.plugin({
   name: 'outrigger',
   setup(build) {
     build.onLoad({ filter: /.*/ }, ({ path }) => {
@@ -28,5 +30,6 @@ export const Outrigger = async () => ({
     // The last setting is for the harness's own git.
     output.env.GIT_CONFIG_COUNT = String(Number(process.env.GIT_CONFIG_COUNT) - 1);
   },
+  'tool.execute.before': async ({ tool }, { args }) => beforeTool(tool, args),
 });
 `;

@@ -52,6 +52,7 @@ export function conform({ harness, program, otherVersion }: Conformance): void {
         sessionId,
         mapper: makeEventMapper(emit, running.repository),
         asks: { raise: decide } as unknown as Asks,
+        guard: { take: () => undefined },
         steering: { begin: () => undefined },
         emit,
         log: () => undefined,

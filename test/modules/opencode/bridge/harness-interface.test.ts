@@ -85,6 +85,7 @@ it('O-09 X-10 ships OpenCode as the only harness, behind an interface through wh
       sessionId: 'echo-1',
       mapper: makeEventMapper(() => undefined, '/workspace'),
       asks: { raise: () => undefined } as unknown as Asks,
+      guard: { take: () => undefined },
       steering: { begin: () => undefined },
       emit: () => undefined,
       log: () => undefined,

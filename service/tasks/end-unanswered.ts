@@ -1,0 +1,24 @@
+import { tasksWithDueParked } from '../approvals/approval-store.ts';
+import type { Database } from '../platform/database.ts';
+import type { Engine } from '../platform/engine.ts';
+import { finishTask, type SettleParts } from './settle.ts';
+import { lockTask, readAttempt } from './task-store.ts';
+
+/** Ends what was parked and never answered. */
+export async function endUnanswered(
+  parts: SettleParts & { database: Database; engine: Pick<Engine, 'signal'> },
+): Promise<void> {
+  const { database, clock, engine, approvals } = parts;
+  for (const taskId of await tasksWithDueParked(database, clock.now())) {
+    const wakes = await database.transaction(async (tx) => {
+      const task = await lockTask(tx, taskId);
+      if (task?.state !== 'parked' || !(await approvals.expireParked(tx, taskId))) return [];
+      await approvals.withdraw(tx, taskId);
+      const last = await readAttempt(tx, taskId, task.attempt);
+      const message = 'Nobody answered what the agent asked.';
+      const verdict = { outcome: 'failed' as const, reason: 'PermissionRequired' as const, message };
+      return finishTask(tx, parts, task, last?.evidence ?? null, verdict, 'service');
+    });
+    for (const wake of wakes) await engine.signal(wake.workflowId, wake.topic, {}, `unanswered:${taskId}`);
+  }
+}
