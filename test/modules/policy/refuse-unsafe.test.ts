@@ -452,6 +452,21 @@ describe('the policy', () => {
       ]);
   });
 
+  it('O-70 fails the synthesis of an agent that does everything unasked: only as profile trusted, and that only under Kata or by opt-in', () => {
+    const all = '{"*":"allow"}';
+    const chosen = `data.coder_parameter.permission_profile.value == "trusted" ? ${JSON.stringify(all)} : "{}"`;
+    const permission = (value: string): string => refusal(container({ env: [`OPENCODE_PERMISSION=${value}`] }));
+    const most = (profile: string, env: readonly string[] = []): string =>
+      refusal({ ...variable('max_profile', { default: profile }), ...container({ env }) });
+
+    expect(permission(all)).toMatch(/not synthesized:[^]*\(permission\) lets the agent do everything unasked/);
+    expect(permission(`\${${chosen}}`)).not.toContain('(permission)');
+    expect(most('trusted')).toMatch(/\(max-profile\) .* Set its default to "ask", or run the pods under Kata/);
+    expect(most('trusted', ['OUTRIGGER_RUNTIME=kata'])).not.toContain('(max-profile)');
+    // An admin opts in by giving the variable another value than its default.
+    expect(most('ask')).not.toContain('(max-profile)');
+  });
+
   it('names every offender by its construct path, with what to do', () => {
     const message = refusal(container({ privileged: true, restart: 'always' }));
 

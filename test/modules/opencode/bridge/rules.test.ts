@@ -13,7 +13,6 @@ import { harnessPassword } from '../../../../modules/opencode/bridge/harness-pas
 import { makeLog } from '../../../../modules/opencode/bridge/log.ts';
 import { makeOutbox } from '../../../../modules/opencode/bridge/outbox.ts';
 import { harnessConfig, writeHarnessFiles } from '../../../../modules/opencode/bridge/opencode-1/files.ts';
-import { permissionsOf } from '../../../../modules/opencode/bridge/opencode-1/permissions.ts';
 import { descendantsOf, parseStat } from '../../../../modules/opencode/bridge/process-tree.ts';
 import { refusedEvidence } from '../../../../modules/opencode/bridge/refused-evidence.ts';
 import { nextPrompt } from '../../../../modules/opencode/bridge/session.ts';
@@ -30,68 +29,6 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 const now = (): Date => new Date('2026-01-02T03:04:05Z');
-
-const dangerous = ['.git', '.git/**', '.opencode/**', '.envrc', '.vscode/**', '.ambient/**', '.mcp.json'];
-
-describe('what a profile lets the harness do', () => {
-  it('read-only: reads, lists and searches; the rest is denied', () => {
-    const { read, list, glob, grep, ...rest } = permissionsOf['read-only'];
-
-    expect({ read, list, glob, grep }).toEqual({
-      read: { '*': 'allow', '*.env': 'deny', '*.env.*': 'deny', '*.env.example': 'allow' },
-      list: 'allow',
-      glob: 'allow',
-      grep: 'allow',
-    });
-    expect(new Set(Object.values(rest))).toEqual(new Set(['deny']));
-    expect(rest['*']).toBe('deny');
-  });
-
-  it('ask: edits inside the repository except where an edit runs code later; everything else asks', () => {
-    const { edit, ...rest } = permissionsOf.ask;
-
-    expect(edit).toEqual({
-      '*': 'allow',
-      ...Object.fromEntries(
-        dangerous.flatMap((pattern) => [
-          [pattern, 'ask'],
-          [`**/${pattern}`, 'ask'],
-        ]),
-      ),
-    });
-    expect(rest).toEqual({
-      '*': 'ask',
-      read: { '*': 'allow', '*.env': 'ask', '*.env.*': 'ask', '*.env.example': 'allow' },
-      list: 'allow',
-      glob: 'allow',
-      grep: 'allow',
-      todowrite: 'allow',
-      bash: 'ask',
-      task: 'ask',
-      webfetch: 'ask',
-      websearch: 'ask',
-      lsp: 'ask',
-      skill: 'ask',
-      doom_loop: 'ask',
-      question: 'deny',
-      external_directory: 'deny',
-    });
-  });
-
-  it('trusted: all of it, but no questions, no loops and nothing outside of the work tree', () => {
-    expect(permissionsOf.trusted).toEqual({
-      '*': 'allow',
-      question: 'deny',
-      doom_loop: 'deny',
-      external_directory: 'deny',
-    });
-  });
-
-  it('puts the star first in every map, because the last rule that matches wins', () => {
-    for (const map of [...Object.values(permissionsOf), ...Object.values(permissionsOf).flatMap(Object.values)])
-      if (typeof map === 'object') expect(Object.keys(map)[0]).toBe('*');
-  });
-});
 
 describe('S-53 settings', () => {
   const full = (): Record<string, string> => ({
