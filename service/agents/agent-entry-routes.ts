@@ -4,13 +4,14 @@ import { limits, type Actor } from '../../modules/contract.ts';
 import { providerKeyName } from '../gateway/provider-keys.ts';
 import type { Clock } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
-import { parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { parse, pathParameter, requestId, type Route, listAnswer } from '../platform/http.ts';
 import { readBodyText } from '../platform/yaml-body.ts';
 import {
   actorOf,
   makeAdmitOrganizationAdmin,
   organizationAsked,
   type OrganizationAdminParts,
+  organizationQuery,
 } from '../secrets/organization-admin.ts';
 import { organizationPlace } from '../secrets/secret-place.ts';
 import type { Secrets } from '../secrets/secrets.ts';
@@ -22,6 +23,7 @@ import {
   readManifest,
   type AgentEntry,
   type Credential,
+  agentManifest,
 } from './agent-entry.ts';
 import { deleteEntry, entriesOf } from './agent-entry-store.ts';
 import {
@@ -32,6 +34,7 @@ import {
   saveVersionedEntry,
 } from './agent-entry-versions.ts';
 import { gitHostOf } from './git-credential.ts';
+import { entryAnswer, entrySummary, writtenEntry } from './entry-shape.ts';
 
 export interface AgentEntryParts extends OrganizationAdminParts {
   readonly secrets: Pick<Secrets, 'list'>;
@@ -57,6 +60,7 @@ export function agentEntryRoutes(parts: AgentEntryParts): (Route & { readonly ra
       guard: 'user',
       rawBody: true,
       summary: 'Writes what an agent of the organization uses: credentials by reference, images.',
+      shape: { query: writeQuery.extend(organizationQuery.shape), body: agentManifest, answers: { 200: writtenEntry } },
       handler: (request, response) => write(parts, request, response),
     },
     {
@@ -64,6 +68,7 @@ export function agentEntryRoutes(parts: AgentEntryParts): (Route & { readonly ra
       path,
       guard: 'user',
       summary: 'Reads what an agent of the organization uses, never a value.',
+      shape: { query: organizationQuery, answers: { 200: entryAnswer } },
       handler: async (request, response) => {
         const name = agentName(pathParameter(request, 'name'));
         const organizationId = organizationAsked(request, response);
@@ -77,6 +82,7 @@ export function agentEntryRoutes(parts: AgentEntryParts): (Route & { readonly ra
       path: '/api/v2/agents/agent-entries',
       guard: 'user',
       summary: 'Lists what is written for agents of the organization, never a value.',
+      shape: { query: organizationQuery, answers: { 200: listAnswer(entrySummary) } },
       handler: async (request, response) => {
         const organizationId = organizationAsked(request, response);
         const { organizationIds } = response.locals['actor'] as Actor;
@@ -91,6 +97,7 @@ export function agentEntryRoutes(parts: AgentEntryParts): (Route & { readonly ra
       path: `${path}/rollback`,
       guard: 'user',
       summary: 'Brings back what an agent of the organization used earlier.',
+      shape: { query: organizationQuery, body: rollbackBody, answers: { 200: writtenEntry } },
       handler: (request, response) => rollBack(parts, request, response),
     },
     {
@@ -98,6 +105,7 @@ export function agentEntryRoutes(parts: AgentEntryParts): (Route & { readonly ra
       path,
       guard: 'user',
       summary: 'Deletes what was written for an agent of the organization.',
+      shape: { query: organizationQuery, answers: { 204: null } },
       handler: (request, response) => remove(parts, request, response),
     },
   ];

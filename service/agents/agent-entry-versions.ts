@@ -4,11 +4,12 @@ import type { Actor } from '../../modules/contract.ts';
 import { canonicalJson } from '../platform/canonical.ts';
 import type { Database, Transaction } from '../platform/database.ts';
 import { notFound } from '../platform/errors.ts';
-import { parse, pathParameter, type Route } from '../platform/http.ts';
+import { parse, pathParameter, type Route, listAnswer } from '../platform/http.ts';
 import { storableJson } from '../platform/storable.ts';
-import { organizationAsked } from '../secrets/organization-admin.ts';
+import { organizationAsked, organizationQuery } from '../secrets/organization-admin.ts';
 import { agentName, manifestOf, readManifest, type AgentEntry, type AgentSpec } from './agent-entry.ts';
 import { entriesOf, saveEntry } from './agent-entry-store.ts';
+import { entryVersion } from './entry-shape.ts';
 
 export interface EntryVersion {
   readonly version: number;
@@ -124,6 +125,7 @@ export const entryVersionsRoute = (parts: { readonly database: Database }): Rout
   path: '/api/v2/agents/registry/:name/versions',
   guard: 'user',
   summary: 'Lists what an agent of the organization used over time, newest first.',
+  shape: { query: query.extend(organizationQuery.shape), answers: { 200: listAnswer(entryVersion) } },
   handler: async (request: Request, response: Response) => {
     const { limit, cursor } = parse(query, request.query, 'The query');
     const name = agentName(pathParameter(request, 'name'));

@@ -6,7 +6,7 @@ import { canonicalJson } from '../platform/canonical.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { notFound, ServiceError } from '../platform/errors.ts';
-import { parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { parse, pathParameter, requestId, type Route, listAnswer } from '../platform/http.ts';
 import { storableJson } from '../platform/storable.ts';
 import { readBodyText, readYaml } from '../platform/yaml-body.ts';
 import {
@@ -14,8 +14,10 @@ import {
   makeAdmitOrganizationAdmin,
   organizationAsked,
   type OrganizationAdminParts,
+  organizationQuery,
 } from '../secrets/organization-admin.ts';
 import { agentManifest, agentName } from './agent-entry.ts';
+import { templateAnswer, writtenTemplate } from './entry-shape.ts';
 
 /** Defaults for entries of agents, in the words of kubeopencode's `AgentTemplate`. */
 export const agentTemplateManifest = agentManifest.extend({
@@ -54,6 +56,7 @@ export function agentTemplateRoutes(
       path: base,
       guard: 'user',
       summary: 'Lists the templates that agents of the organization are made from.',
+      shape: { query: organizationQuery, answers: { 200: listAnswer(templateAnswer) } },
       handler: async (request, response) => {
         const rows = await templatesOf(database, member(request, response));
         response.json({ items: rows.map(present), next_cursor: null });
@@ -64,6 +67,7 @@ export function agentTemplateRoutes(
       path: `${base}/:name`,
       guard: 'user',
       summary: 'Reads a template that agents of the organization are made from.',
+      shape: { query: organizationQuery, answers: { 200: templateAnswer } },
       handler: async (request, response) => {
         const name = agentName(pathParameter(request, 'name'));
         const row = (await templatesOf(database, member(request, response))).find((one) => one.name === name);
@@ -77,6 +81,11 @@ export function agentTemplateRoutes(
       guard: 'user',
       rawBody: true,
       summary: 'Writes a template that agents of the organization are made from.',
+      shape: {
+        query: writeQuery.extend(organizationQuery.shape),
+        body: agentTemplateManifest,
+        answers: { 200: writtenTemplate },
+      },
       handler: (request, response) => write(parts, request, response),
     },
     {
@@ -84,6 +93,7 @@ export function agentTemplateRoutes(
       path: `${base}/:name`,
       guard: 'user',
       summary: 'Deletes a template; agents made from it stay as they are.',
+      shape: { query: organizationQuery, answers: { 204: null } },
       handler: (request, response) => remove(parts, request, response),
     },
   ];

@@ -3,12 +3,13 @@ import { z } from 'zod';
 import type { Actor } from '../../modules/contract.ts';
 import { isUuid } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
-import { parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { parse, pathParameter, requestId, type Route, listAnswer } from '../platform/http.ts';
 import {
   actorOf,
   makeAdmitOrganizationAdmin,
   organizationAsked,
   type OrganizationAdminParts,
+  organizationQuery,
 } from '../secrets/organization-admin.ts';
 import type { Registry } from './registry.ts';
 import {
@@ -27,6 +28,7 @@ export interface WorkLimitParts extends OrganizationAdminParts {
 
 const base = '/api/v2/agents/limits';
 const path = `${base}/:kind/:target`;
+const limitAnswer = z.looseObject({ organization_id: z.string(), kind: z.enum(limitKinds), target: z.string() });
 const kind = z.object({ kind: z.enum(limitKinds) });
 
 /** How much of an organization's work may run at once, and how much may begin in a while. Its admins write, members read. */
@@ -57,6 +59,7 @@ export function workLimitRoutes(parts: WorkLimitParts): Route[] {
       path: base,
       guard: 'user',
       summary: 'Lists the limits of your organization.',
+      shape: { query: organizationQuery, answers: { 200: listAnswer(limitAnswer) } },
       handler: async (request, response) => {
         const organizationId = organizationAsked(request, response);
         const { organizationIds } = response.locals['actor'] as Actor;
@@ -70,6 +73,7 @@ export function workLimitRoutes(parts: WorkLimitParts): Route[] {
       path,
       guard: 'user',
       summary: 'Limits an agent of the organization, or a workspace: maxConcurrentTasks, quota, standby.',
+      shape: { query: organizationQuery, body: limitBody, answers: { 200: limitAnswer } },
       handler: async (request, response) => {
         const key = await keyOf(request, response, 'work_limit.written');
         const body = parse(limitBody, request.body ?? {}, 'The limit');
@@ -91,6 +95,7 @@ export function workLimitRoutes(parts: WorkLimitParts): Route[] {
       path,
       guard: 'user',
       summary: 'Takes a limit away.',
+      shape: { query: organizationQuery, answers: { 204: null } },
       handler: async (request, response) => {
         const key = await keyOf(request, response, 'work_limit.deleted');
         await parts.database.transaction(async (tx) => {

@@ -5,8 +5,9 @@ import type { Actor } from '../../modules/contract.ts';
 import { isUuid } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { ServiceError } from '../platform/errors.ts';
-import { listQuery, parse, type Route } from '../platform/http.ts';
+import { listQuery, parse, type Route, listAnswer } from '../platform/http.ts';
 import type { AuditTables } from './audit-tables.ts';
+import { auditAnswer } from './audit-shape.ts';
 
 const query = listQuery.extend({
   /** Events about this task: it is the target, or `data.task_id` names it. */
@@ -31,6 +32,7 @@ export function auditRoutes(options: { readonly database: Database }): Route[] {
       path: '/api/v2/agents/audit',
       guard: 'user',
       summary: 'Your audit events: what you did and what was done on your behalf, newest first.',
+      shape: { query, answers: { 200: listAnswer(auditAnswer) } },
       handler: async (request: Request, response: Response) => {
         const caller = response.locals['actor'] as Actor;
         const filters = parse(query, request.query, 'The query');

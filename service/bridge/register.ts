@@ -41,6 +41,16 @@ const body = z.object({
   endpoint: z.string().max(2_000).optional(),
 });
 
+const registered = z
+  .strictObject({
+    bridge_token: z.string(),
+    expires_at: z.iso.datetime(),
+    heartbeat_interval_seconds: z.number(),
+    lease_seconds: z.number(),
+    protocol_version: z.number().int(),
+  })
+  .meta({ id: 'Registration' });
+
 /** Protocol versions this service speaks: the current one and the one before it. */
 const spoken = [protocolVersion, protocolVersion - 1].filter((version) => version >= 1);
 
@@ -51,6 +61,7 @@ export function registerRoute(parts: RegistrationParts): Route {
     path: '/api/v2/agents/opencode/register',
     guard: 'proof',
     summary: 'Registers the bridge of a workspace with the proof its template derived.',
+    shape: { body, answers: { 201: registered } },
     handler: async (request, response) => {
       const proof = bearerOf(request);
       if (proof === undefined) throw proofRefused();

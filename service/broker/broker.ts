@@ -1,4 +1,5 @@
 import type { Request, Response } from 'express';
+import { z } from 'zod';
 import { makeGitCredentials } from '../agents/git-credential.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Coder } from '../coder/coder.ts';
@@ -76,6 +77,7 @@ export function makeBroker(options: BrokerOptions): Broker {
         guard: 'task',
         rawBody: true,
         summary: 'Says which repositories the running task reaches, with what scope and until when; never a value.',
+        shape: { answers: { 200: z.strictObject({ items: z.array(z.looseObject({ may_push: z.boolean() })) }) } },
         handler: async (_request, response) => {
           const found = await grants.list(taskOf(response), requestId(response));
           response.json({ items: found.map(present) });
@@ -87,6 +89,7 @@ export function makeBroker(options: BrokerOptions): Broker {
         guard: 'task',
         rawBody: true,
         summary: 'Answers what there is in a repository of the workspace (git smart HTTP).',
+        shape: { answers: { 200: 'application/x-git' } },
         handler: git,
       },
       {
@@ -95,6 +98,7 @@ export function makeBroker(options: BrokerOptions): Broker {
         guard: 'task',
         rawBody: true,
         summary: 'Fetches from a repository of the workspace, or pushes branches that the credential allows.',
+        shape: { body: 'application/x-git', answers: { 200: 'application/x-git' } },
         handler: git,
       },
     ],

@@ -1,4 +1,5 @@
 import type { Response } from 'express';
+import { z } from 'zod';
 import { ServiceError } from '../platform/errors.ts';
 import type { Route } from '../platform/http.ts';
 import type { CallModel } from './call-model.ts';
@@ -22,6 +23,7 @@ export function gatewayRoutes(parts: {
       guard: 'task',
       rawBody: true,
       summary: 'Makes a model call for the running task (OpenAI-compatible).',
+      shape: { body: 'application/json', answers: { 200: z.unknown() } },
       handler: (request, response) => parts.callModel(callerOf(response), request, response),
     },
     {
@@ -30,6 +32,11 @@ export function gatewayRoutes(parts: {
       guard: 'task',
       rawBody: true,
       summary: 'Lists the models the gateway offers (OpenAI-compatible).',
+      shape: {
+        answers: {
+          200: z.strictObject({ object: z.literal('list'), data: z.array(z.looseObject({ id: z.string() })) }),
+        },
+      },
       handler: (_request, response) => {
         const ids = callerOf(response).allowedModels ?? parts.models.allowed ?? [parts.models.defaultModel];
         response.json({

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Database } from './database.ts';
 import { ServiceError } from './errors.ts';
 import type { Route } from './http.ts';
@@ -13,6 +14,7 @@ export function healthRoutes(parts: { database: Database; isReady: () => boolean
       path: '/healthz',
       guard: 'open',
       summary: 'Says that the process lives.',
+      shape: { answers: { 200: z.strictObject({ status: z.literal('ok') }) } },
       handler: (_request, response) => {
         response.json({ status: 'ok' });
       },
@@ -22,6 +24,7 @@ export function healthRoutes(parts: { database: Database; isReady: () => boolean
       path: '/readyz',
       guard: 'open',
       summary: 'Says whether the service takes requests.',
+      shape: { answers: { 200: z.strictObject({ status: z.literal('ready') }) } },
       handler: async (_request, response) => {
         if (!parts.isReady()) throw notReady('it is starting or draining');
         try {

@@ -21,6 +21,8 @@ export interface RouteShape {
   readonly body?: z.ZodType | string;
   /** Answers by status; a word is the media type of one that is no JSON, null is an answer without a body. */
   readonly answers: Readonly<Record<number, z.ZodType | string | null>>;
+  /** Other media types of a 200, for whom asks for them with `Accept`. */
+  readonly otherTypes?: readonly string[];
 }
 
 /** One route, declared as data: `server.ts` puts the guard before the handler. */

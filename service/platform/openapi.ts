@@ -66,7 +66,7 @@ export const templateOf = (path: string): string => path.replace(/[:*](\w+)/g, '
 
 function operationOf(route: Route): ZodOpenApiOperationObject {
   const names = [...route.path.matchAll(/[:*](\w+)/g)].map(([, name = '']) => name);
-  const { query, body, answers } = route.shape ?? { answers: { 200: z.unknown() } };
+  const { query, body, answers, otherTypes } = route.shape ?? unsaid;
   return {
     operationId: operationIdOf(route),
     summary: route.summary,
@@ -78,23 +78,30 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
       ...(query ? { query } : {}),
     },
     ...(body === undefined ? {} : { requestBody: { required: true, content: contentOf(body) } }),
-    responses: responsesOf(answers),
+    responses: responsesOf(answers, otherTypes ?? []),
   };
 }
 
+type Content = ReturnType<typeof contentOf>;
 const contentOf = (shape: z.ZodType | string) =>
   typeof shape === 'string'
     ? { [shape]: { schema: { type: 'string' as const } } }
     : { 'application/json': { schema: shape } };
 
-function responsesOf(answers: RouteShape['answers']): Responses {
+const unsaid: RouteShape = { answers: { 200: z.unknown() } };
+
+function responsesOf(answers: RouteShape['answers'], otherTypes: readonly string[]): Responses {
   const responses: Responses = {
     default: { description: 'The request was refused.', content: { 'application/problem+json': { schema: problem } } },
   };
   for (const [status, shape] of Object.entries(answers))
     responses[status as '200'] = {
       description: descriptions[status] ?? 'Done.',
-      ...(shape === null ? {} : { content: contentOf(shape) }),
+      ...(shape === null
+        ? {}
+        : {
+            content: Object.assign(contentOf(shape), ...(status === '200' ? otherTypes.map(contentOf) : [])) as Content,
+          }),
     };
   return responses;
 }

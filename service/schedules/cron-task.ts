@@ -25,7 +25,7 @@ const labels = z.record(z.string().max(317), z.string().max(1_000));
 const metadata = z.strictObject({ name: scheduleName, labels: labels.optional(), annotations: labels.optional() });
 
 /** kubeopencode's `CronTask`, with what is ours beside it; what is not here is refused, because nothing would heed it. */
-const manifest = z.strictObject({
+export const cronTask = z.strictObject({
   apiVersion: z.literal('kubeopencode.io/v1alpha1'),
   kind: z.literal('CronTask'),
   metadata,
@@ -44,7 +44,7 @@ const manifest = z.strictObject({
 
 /** What a schedule says of itself, apart from its work; stored and shown as it is. */
 export type ScheduleSpec = Omit<
-  z.output<typeof manifest>['spec'],
+  z.output<typeof cronTask>['spec'],
   'suspend' | 'taskTemplate' | 'workflow' | 'definition'
 >;
 
@@ -60,7 +60,7 @@ export interface CronTask {
 
 /** Reads a body; every fault is named with its path. Throws `invalid`. */
 export function readCronTask(body: unknown): CronTask {
-  const { metadata, spec } = parse(manifest, body, 'The schedule');
+  const { metadata, spec } = parse(cronTask, body, 'The schedule');
   const { name, ...restOfMetadata } = metadata;
   const { suspend, taskTemplate, workflow, definition, ...rest } = spec;
   const cadence = readSpecCadence(rest, 'spec.');

@@ -2,7 +2,7 @@ import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { callerOf } from '../identity/identity.ts';
 import { ServiceError } from '../platform/errors.ts';
-import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { listQuery, nextCursor, parse, pathParameter, requestId, type Route, listAnswer } from '../platform/http.ts';
 import { once, replay, type StoredAnswer } from '../platform/idempotency.ts';
 import {
   mine,
@@ -13,12 +13,13 @@ import {
   writeSchedule,
   type Change,
 } from './change-schedule.ts';
-import { cadenceFields, readCronTask, readSpecCadence } from './cron-task.ts';
+import { cadenceFields, readCronTask, readSpecCadence, cronTask } from './cron-task.ts';
 import { preview } from './due.ts';
 import type { FireParts } from './fire.ts';
 import { listRuns, unfinishedRuns } from './run-store.ts';
 import { presentRun, presentSchedule, type Schedule } from './schedule.ts';
 import { listSchedules } from './schedule-store.ts';
+import { previewAnswer, runAnswer, scheduleAnswer } from './schedule-shape.ts';
 
 export interface ScheduleRouteParts extends FireParts {
   /** Looks for what may start, without keeping the caller waiting for it. */
@@ -46,6 +47,7 @@ export function schedulesRoutes(parts: ScheduleRouteParts): Route[] {
       path: base,
       guard: 'user',
       summary: 'Lists your schedules, newest first.',
+      shape: { query: listQuery, answers: { 200: listAnswer(scheduleAnswer) } },
       handler: async (request, response) => {
         const { limit, cursor } = parse(listQuery, request.query, 'The query');
         const found = await listSchedules(parts.database, { ownerId: callerOf(response).actor.id, limit, cursor });
@@ -60,6 +62,7 @@ export function schedulesRoutes(parts: ScheduleRouteParts): Route[] {
       path: base,
       guard: 'user',
       summary: 'Creates a schedule from a CronTask.',
+      shape: { body: cronTask, answers: { 201: scheduleAnswer } },
       handler: async (request, response) => {
         const { schedule } = await writeSchedule(parts, changeBy(response), readCronTask(request.body), true);
         response
@@ -73,6 +76,7 @@ export function schedulesRoutes(parts: ScheduleRouteParts): Route[] {
       path: `${base}/preview`,
       guard: 'user',
       summary: 'Says when a schedule would run next, ten times, whatever the clocks do.',
+      shape: { body: z.strictObject(cadenceFields), answers: { 200: previewAnswer } },
       handler: (request, response) => {
         const spec = parse(z.strictObject(cadenceFields), request.body, 'The schedule');
         const runs = preview(readSpecCadence(spec), parts.clock.now());
@@ -84,6 +88,7 @@ export function schedulesRoutes(parts: ScheduleRouteParts): Route[] {
       path: `${base}/:name`,
       guard: 'user',
       summary: 'Creates or replaces a schedule; the body is a CronTask.',
+      shape: { body: cronTask, answers: { 200: scheduleAnswer, 201: scheduleAnswer } },
       handler: async (request, response) => {
         const task = readCronTask(request.body);
         if (task.name !== named(request)) throw nameDiffers(task.name, named(request));
@@ -96,6 +101,7 @@ export function schedulesRoutes(parts: ScheduleRouteParts): Route[] {
       path: `${base}/:name`,
       guard: 'user',
       summary: 'Reads a schedule with its next ten runs.',
+      shape: { answers: { 200: scheduleAnswer } },
       handler: async (request, response) => {
         response.json(await present(await mine(parts.database, callerOf(response), named(request))));
       },
@@ -105,6 +111,7 @@ export function schedulesRoutes(parts: ScheduleRouteParts): Route[] {
       path: `${base}/:name`,
       guard: 'user',
       summary: 'Deletes a schedule with its history; what it started goes on.',
+      shape: { answers: { 204: null } },
       handler: async (request, response) => {
         await removeSchedule(parts, changeBy(response), named(request));
         response.status(204).end();
@@ -115,6 +122,7 @@ export function schedulesRoutes(parts: ScheduleRouteParts): Route[] {
       path: `${base}/:name/suspend`,
       guard: 'user',
       summary: 'Lets a schedule start nothing until it is resumed.',
+      shape: { answers: { 200: scheduleAnswer } },
       handler: change(suspendSchedule),
     },
     {
@@ -122,6 +130,7 @@ export function schedulesRoutes(parts: ScheduleRouteParts): Route[] {
       path: `${base}/:name/resume`,
       guard: 'user',
       summary: 'Lets a schedule start again, from now on; what was due meanwhile is skipped.',
+      shape: { answers: { 200: scheduleAnswer } },
       handler: change(resumeSchedule),
     },
     {
@@ -129,6 +138,7 @@ export function schedulesRoutes(parts: ScheduleRouteParts): Route[] {
       path: `${base}/:name/trigger`,
       guard: 'user',
       summary: 'Starts a run now.',
+      shape: { answers: { 202: runAnswer } },
       handler: (request, response) => trigger(parts, request, response),
     },
     {
@@ -136,6 +146,7 @@ export function schedulesRoutes(parts: ScheduleRouteParts): Route[] {
       path: `${base}/:name/history`,
       guard: 'user',
       summary: 'Lists what became of the runs of a schedule, newest first.',
+      shape: { query: listQuery, answers: { 200: listAnswer(runAnswer) } },
       handler: async (request, response) => {
         const { limit, cursor } = parse(listQuery, request.query, 'The query');
         const schedule = await mine(parts.database, callerOf(response), named(request));

@@ -10,7 +10,8 @@ const pointer = z
   .max(500)
   .regex(/^(\/([^~/]|~[01])*)*$/, 'must be a JSON pointer such as /pull_request/title');
 
-const body = z.strictObject({
+/** Body of a webhook. */
+export const webhookBody = z.strictObject({
   kind: z.enum(webhookKinds),
   /** Words of the sender's event header; without any, every event counts. */
   events: z.array(z.string().min(1).max(100)).max(50).default([]),
@@ -35,7 +36,7 @@ const body = z.strictObject({
   definition: z.unknown().optional(),
 });
 
-export type WebhookRules = Pick<z.output<typeof body>, 'events' | 'filters' | 'mapping'>;
+export type WebhookRules = Pick<z.output<typeof webhookBody>, 'events' | 'filters' | 'mapping'>;
 
 export interface Webhook {
   readonly id: string;
@@ -75,7 +76,7 @@ export interface GivenWebhook {
 
 /** Reads the body of a PUT; every fault is named with its path. Throws `invalid`. */
 export function readWebhook(given: unknown): GivenWebhook {
-  const { kind, task, workflow, definition, ...rules } = parse(body, given, 'The webhook');
+  const { kind, task, workflow, definition, ...rules } = parse(webhookBody, given, 'The webhook');
   return { kind, rules, work: readWork({ task, workflow, definition }, '') };
 }
 

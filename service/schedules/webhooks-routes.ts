@@ -3,10 +3,18 @@ import { callerOf, type Caller } from '../identity/identity.ts';
 import { mintToken, uuidv7 } from '../platform/clock.ts';
 import type { Transaction } from '../platform/database.ts';
 import { notFound, ServiceError } from '../platform/errors.ts';
-import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { listQuery, nextCursor, parse, pathParameter, requestId, type Route, listAnswer } from '../platform/http.ts';
 import { placesOfCaller } from './owner-places.ts';
 import { makeReceiveHook, type HookParts } from './receive-hook.ts';
-import { presentDelivery, presentWebhook, readWebhook, sealPlace, webhookName, type Webhook } from './webhook.ts';
+import {
+  presentDelivery,
+  presentWebhook,
+  readWebhook,
+  sealPlace,
+  webhookName,
+  type Webhook,
+  webhookBody,
+} from './webhook.ts';
 import {
   countWebhooks,
   deleteWebhook,
@@ -16,6 +24,7 @@ import {
   saveWebhook,
 } from './webhook-store.ts';
 import { checkLaunch, organizationOf, pinWork } from './work.ts';
+import { deliveryAnswer, webhookAnswer, webhookWithSecret, hookAnswer } from './schedule-shape.ts';
 
 const base = '/api/v2/agents/webhooks';
 const mostPerOwner = 200;
@@ -29,6 +38,7 @@ export function webhooksRoutes(parts: HookParts): (Route & { readonly rawBody?: 
       guard: 'open',
       rawBody: true,
       summary: 'Takes a signed event and starts the work of its webhook.',
+      shape: { body: 'application/json', answers: { 200: hookAnswer, 202: hookAnswer } },
       handler: makeReceiveHook(parts),
     },
     {
@@ -36,6 +46,7 @@ export function webhooksRoutes(parts: HookParts): (Route & { readonly rawBody?: 
       path: base,
       guard: 'user',
       summary: 'Lists your webhooks, newest first, without their secrets.',
+      shape: { query: listQuery, answers: { 200: listAnswer(webhookAnswer) } },
       handler: async (request, response) => {
         const { limit, cursor } = parse(listQuery, request.query, 'The query');
         const items = await listWebhooks(parts.database, { ownerId: callerOf(response).actor.id, limit, cursor });
@@ -48,6 +59,7 @@ export function webhooksRoutes(parts: HookParts): (Route & { readonly rawBody?: 
       path: `${base}/:name`,
       guard: 'user',
       summary: 'Creates a webhook and answers its secret, once; or changes one and keeps its secret.',
+      shape: { body: webhookBody, answers: { 200: webhookAnswer, 201: webhookWithSecret } },
       handler: (request, response) => write(parts, request, response),
     },
     {
@@ -55,6 +67,7 @@ export function webhooksRoutes(parts: HookParts): (Route & { readonly rawBody?: 
       path: `${base}/:name`,
       guard: 'user',
       summary: 'Reads a webhook, without its secret.',
+      shape: { answers: { 200: webhookAnswer } },
       handler: async (request, response) => {
         response.json(presentWebhook(await mine(parts.database, callerOf(response), pathParameter(request, 'name'))));
       },
@@ -64,6 +77,7 @@ export function webhooksRoutes(parts: HookParts): (Route & { readonly rawBody?: 
       path: `${base}/:name`,
       guard: 'user',
       summary: 'Deletes a webhook with its deliveries; what it started goes on.',
+      shape: { answers: { 204: null } },
       handler: async (request, response) => {
         await parts.database.transaction(async (tx) => {
           const webhook = await mine(tx, callerOf(response), pathParameter(request, 'name'), true);
@@ -78,6 +92,7 @@ export function webhooksRoutes(parts: HookParts): (Route & { readonly rawBody?: 
       path: `${base}/:name/rotate`,
       guard: 'user',
       summary: 'Gives a webhook another secret and answers it, once; the old one ends at once.',
+      shape: { answers: { 200: webhookWithSecret } },
       handler: async (request, response) => {
         const { token, webhook } = await parts.database.transaction(async (tx) => {
           const before = await mine(tx, callerOf(response), pathParameter(request, 'name'), true);
@@ -97,6 +112,7 @@ export function webhooksRoutes(parts: HookParts): (Route & { readonly rawBody?: 
       path: `${base}/:name/deliveries`,
       guard: 'user',
       summary: 'Lists what became of the events of a webhook in the last seven days, newest first.',
+      shape: { query: listQuery, answers: { 200: listAnswer(deliveryAnswer) } },
       handler: async (request, response) => {
         const { limit, cursor } = parse(listQuery, request.query, 'The query');
         const webhook = await mine(parts.database, callerOf(response), pathParameter(request, 'name'));

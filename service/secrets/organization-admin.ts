@@ -21,11 +21,14 @@ export type AdmitOrganizationAdmin = (
   what: Pick<AuditEntry, 'action' | 'target'>,
 ) => Promise<string>;
 
-/** Needed only by members of several organizations. */
-const query = z.object({ organization_id: z.uuid().optional() });
+/** Query of what belongs to an organization: needed only by members of several. */
+export const organizationQuery = z.object({ organization_id: z.uuid().optional() });
 
 export const organizationAsked = (request: Request, response: Response): string =>
-  chooseOrganization(response.locals['actor'] as Actor, parse(query, request.query, 'The query').organization_id);
+  chooseOrganization(
+    response.locals['actor'] as Actor,
+    parse(organizationQuery, request.query, 'The query').organization_id,
+  );
 
 export function makeAdmitOrganizationAdmin(parts: OrganizationAdminParts): AdmitOrganizationAdmin {
   const { database, audit, mayAdminister } = parts;

@@ -110,6 +110,7 @@ export function templateSecretRoutes(options: {
       path: '/api/v2/agents/templates/:name/secrets',
       guard: 'user',
       summary: 'Mints the next registration secret of a template. It is shown once.',
+      shape: { body, answers: { 201: z.strictObject({ secret: z.string(), kid: z.string() }) } },
       handler: mint,
     },
     {
@@ -117,6 +118,7 @@ export function templateSecretRoutes(options: {
       path: '/api/v2/agents/templates/:name/secrets/:kid',
       guard: 'user',
       summary: 'Says which version of the template a registration secret was pushed with.',
+      shape: { body: attachBody, answers: { 200: z.strictObject({ kid: z.string(), template_version_id: z.uuid() }) } },
       handler: attach,
     },
     {
@@ -124,6 +126,7 @@ export function templateSecretRoutes(options: {
       path: '/api/v2/agents/templates/:name/secrets/:kid',
       guard: 'user',
       summary: 'Retires a registration secret: workspaces of its version can no longer register.',
+      shape: { answers: { 204: null } },
       handler: retire,
     },
   ];

@@ -21,7 +21,8 @@ export interface Violation {
   readonly message: string;
 }
 
-const dryRun = z.object({ dry_run: z.enum(['true', 'false']).default('false') });
+/** Query of what may answer a plan instead. */
+export const dryRun = z.object({ dry_run: z.enum(['true', 'false']).default('false') });
 
 /** Throws `invalid` for a word that is neither true nor false: it must not start anything. */
 export const isDryRun = ({ query }: Pick<Request, 'query'>): boolean =>

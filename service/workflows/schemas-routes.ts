@@ -22,6 +22,7 @@ export function schemasRoutes(): Route[] {
       path: base,
       guard: 'user',
       summary: 'Names the JSON schemas of what is sent and of what comes back.',
+      shape: { answers: { 200: z.record(z.string(), z.string()) } },
       handler: (_request, response) => {
         response.json(Object.fromEntries(Object.keys(schemas).map((name) => [name, `${base}/${name}`])));
       },
@@ -31,6 +32,7 @@ export function schemasRoutes(): Route[] {
       path: `${base}/:name`,
       guard: 'user',
       summary: 'Reads the JSON schema of a task, a workflow or a result.',
+      shape: { answers: { 200: 'application/schema+json' } },
       handler: (request, response) => {
         const name = pathParameter(request, 'name');
         if (!Object.hasOwn(schemas, name)) throw notFound(`Schema '${name}'`);

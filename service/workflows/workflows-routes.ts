@@ -2,12 +2,12 @@ import type { Request, Response } from 'express';
 import { callerOf, type Caller } from '../identity/identity.ts';
 import { isUuid } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
-import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { listQuery, nextCursor, parse, pathParameter, requestId, type Route, listAnswer } from '../platform/http.ts';
 import { once, replay, type StoredAnswer } from '../platform/idempotency.ts';
 import { submitterOf } from '../tasks/accept-task.ts';
 import { summariesOfWorkflows, tasksOfWorkflow } from '../tasks/step-tasks.ts';
 import { cancelWorkflow, type CancelParts } from './cancel-workflow.ts';
-import { answerPlan, isDryRun, type PlanParts } from './plan-workflow.ts';
+import { answerPlan, dryRun, isDryRun, type PlanParts } from './plan-workflow.ts';
 import { retryBody, retryWorkflow, stepsToRetry } from './retry-workflow.ts';
 import {
   checkWorkflow,
@@ -22,6 +22,7 @@ import type { EventStream } from '../tasks/event-stream.ts';
 import { presentWorkflow, summarizeWorkflow } from './present-workflow.ts';
 import { listWorkflows, summarizeSteps, workspacesOf } from './workflow-lists.ts';
 import { readHead, readWorkflow, type WorkflowHead } from './workflow-store.ts';
+import { planAnswer, workflowAccepted, workflowAnswer, workflowSummary } from './workflow-shape.ts';
 
 export interface WorkflowRouteParts extends CheckParts, CancelParts, StartParts {
   readonly engine: CancelParts['engine'] & StartParts['engine'];
@@ -32,6 +33,14 @@ export interface WorkflowRouteParts extends CheckParts, CancelParts, StartParts 
 
 export const workflowsPath = '/api/v2/agents/agentzero/workflows';
 const base = workflowsPath;
+
+const shapes = {
+  submit: { query: dryRun, body: workflowBody, answers: { 200: planAnswer, 201: workflowAccepted } },
+  list: { query: listQuery, answers: { 200: listAnswer(workflowSummary) } },
+  read: { answers: { 200: workflowAnswer } },
+  changed: { answers: { 202: workflowAnswer } },
+  events: { answers: { 200: 'text/event-stream' } },
+};
 
 /** The workflow an id names, if the caller may see it. Throws `not_found`. */
 export async function findVisibleWorkflow(
@@ -59,6 +68,7 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
       path: base,
       guard: 'user',
       summary: 'Submits a workflow: steps with dependencies, each a task; ?dry_run=true answers its plan instead.',
+      shape: shapes.submit,
       handler: (request, response) =>
         isDryRun(request) ? answerPlan(parts.planning, request, response) : submit(parts, request, response),
     },
@@ -67,6 +77,7 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
       path: base,
       guard: 'user',
       summary: 'Lists your workflows, newest first.',
+      shape: shapes.list,
       handler: async (request, response) => {
         const { limit, cursor } = parse(listQuery, request.query, 'The query');
         const ownerId = callerOf(response).actor.id;
@@ -83,6 +94,7 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
       path: `${base}/:workflowId`,
       guard: 'user',
       summary: 'Reads a workflow with the state of each step.',
+      shape: shapes.read,
       handler: async (request, response) => {
         const { id } = await visibleWorkflow(request, response);
         response.json(await present(parts, id));
@@ -93,6 +105,7 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
       path: `${base}/:workflowId/cancel`,
       guard: 'user',
       summary: 'Cancels a workflow: nothing more starts, and what runs is stopped.',
+      shape: shapes.changed,
       handler: async (request, response) => {
         const { id } = await visibleWorkflow(request, response);
         await cancelWorkflow(parts, id, callerOf(response).actor.id, requestId(response));
@@ -104,6 +117,7 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
       path: `${base}/:workflowId/retry`,
       guard: 'user',
       summary: 'Takes a finished workflow up again from a step.',
+      shape: { body: retryBody, ...shapes.changed },
       handler: (request, response) => retry(parts, request, response),
     },
     {
@@ -112,6 +126,7 @@ export function workflowsRoutes(parts: WorkflowRouteParts): Route[] {
       guard: 'user',
       summary:
         'Streams the progress of a workflow: Server-Sent Events, or a WebSocket with the same; from after Last-Event-ID.',
+      shape: shapes.events,
       handler: async (request, response) => {
         const { id } = await visibleWorkflow(request, response);
         await parts.progress.serve(request, response, id);

@@ -2,8 +2,9 @@ import { bulkhead } from 'cockatiel';
 import type { Coder, CoderWorkspace } from '../coder/coder.ts';
 import type { Authorize } from '../identity/authorize.ts';
 import { callerOf } from '../identity/identity.ts';
-import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../platform/http.ts';
+import { listQuery, nextCursor, parse, pathParameter, requestId, type Route, listAnswer } from '../platform/http.ts';
 import { presentCompatible } from './compatible-workspace.ts';
+import { compatibleWorkspace } from './workspace-shape.ts';
 
 const base = '/api/workspaces';
 /** Builds of one list that Coder is asked for at the same time; the other callers need it, too. */
@@ -22,6 +23,7 @@ export function compatibleWorkspaceRoutes(parts: {
       path: base,
       guard: 'user',
       summary: 'Lists your workspaces, in the keys of /api/workspaces.',
+      shape: { query: listQuery, answers: { 200: listAnswer(compatibleWorkspace) } },
       handler: async (request, response) => {
         const { limit, cursor } = parse(listQuery, request.query, 'The query');
         const { token, actor } = callerOf(response);
@@ -39,6 +41,7 @@ export function compatibleWorkspaceRoutes(parts: {
       path: `${base}/:workspaceId`,
       guard: 'user',
       summary: 'Reads a workspace you may use, in the keys of /api/workspaces.',
+      shape: { answers: { 200: compatibleWorkspace } },
       handler: async (request, response) => {
         const caller = callerOf(response);
         const id = requestId(response);

@@ -11,6 +11,7 @@ import { readIde } from './ide-store.ts';
 import { wishIde, type IdeParts } from './reconcile-ide.ts';
 import { recreateWithIde, type Recreation } from './recreate.ts';
 import { presentIdeReply, presentIdeStatus, presentWorkspace, type BridgePresence } from './workspace.ts';
+import { ideReply, ideStatus, workspaceAnswer } from './workspace-shape.ts';
 
 export interface WorkspaceRouteParts extends IdeParts {
   readonly authorize: Pick<Authorize, 'workspace'>;
@@ -41,6 +42,7 @@ export function workspacesRoutes(parts: WorkspaceRouteParts): Route[] {
       path: base,
       guard: 'user',
       summary: 'Reads a workspace you may use: its state, its bridge and its IDE.',
+      shape: { answers: { 200: workspaceAnswer } },
       handler: async (request, response) => {
         const workspace = await usableWorkspace(parts, request, response);
         const seen = await look(parts, workspace);
@@ -52,6 +54,7 @@ export function workspacesRoutes(parts: WorkspaceRouteParts): Route[] {
       path: `${base}/ide`,
       guard: 'user',
       summary: 'Tells where the IDE of a workspace stands.',
+      shape: { answers: { 200: ideStatus } },
       handler: async (request, response) => {
         const workspace = await usableWorkspace(parts, request, response);
         response.json(presentIdeStatus(await look(parts, workspace)));
@@ -62,6 +65,7 @@ export function workspacesRoutes(parts: WorkspaceRouteParts): Route[] {
       path: `${base}/ide`,
       guard: 'user',
       summary: 'Starts the IDE of a workspace without restarting anything; ?wait= holds the answer until it is there.',
+      shape: { query: waitQuery, body: enableBody, answers: { 200: ideReply, 202: ideReply } },
       handler: async (request, response) => {
         const { recreate, confirm } = parse(enableBody, request.body ?? undefined, 'The request');
         const workspace = await usableWorkspace(parts, request, response);
@@ -77,6 +81,7 @@ export function workspacesRoutes(parts: WorkspaceRouteParts): Route[] {
       path: `${base}/ide`,
       guard: 'user',
       summary: 'Stops the IDE of a workspace; files and sessions stay.',
+      shape: { query: waitQuery, answers: { 200: ideReply, 202: ideReply } },
       handler: async (request, response) =>
         change(parts, await usableWorkspace(parts, request, response), false, request, response),
     },

@@ -45,4 +45,10 @@ describe('the API document', () => {
       expect([name, security.length]).not.toEqual([name, 0]);
     }
   });
+
+  it('says what each route answers', () => {
+    const silent = outrigger.service.routes.filter(({ shape }) => shape === undefined);
+
+    expect(silent.map(({ method, path }) => `${method} ${path}`)).toEqual([]);
+  });
 });

@@ -9,6 +9,7 @@ import { once, replay, type StoredAnswer } from '../../platform/idempotency.ts';
 import { compose, type ComposeParts, type Composition } from './compose-workflow.ts';
 import { composeBody, readableDraft } from './composition.ts';
 import { askForApproval } from './start-draft.ts';
+import { draftAnswer } from '../workflow-shape.ts';
 
 export interface ComposeRouteParts extends ComposeParts {
   readonly audit: AuditLog;
@@ -22,6 +23,7 @@ export function composeRoutes(parts: ComposeRouteParts): Route[] {
       path: '/api/v2/agents/agentzero/compose',
       guard: 'user',
       summary: 'Turns a goal into a draft of a workflow with its estimate; it runs only after its owner approved it.',
+      shape: { body: composeBody, answers: { 200: draftAnswer, 202: draftAnswer } },
       handler: (request, response) => answerDraft(parts, request, response),
     },
   ];

@@ -32,7 +32,8 @@ const own = {
     .optional(),
 };
 
-const manifest = z.strictObject({
+/** A definition as it is written. */
+export const definitionManifest = z.strictObject({
   apiVersion: z.literal(apiVersion),
   kind: z.literal(kind),
   metadata: z.strictObject({ name }),
@@ -40,7 +41,7 @@ const manifest = z.strictObject({
 });
 
 /** A definition as it was written: what its spec leaves out is left out here too. */
-export type DefinitionSpec = z.output<typeof manifest>['spec'];
+export type DefinitionSpec = z.output<typeof definitionManifest>['spec'];
 export type Parameters = Readonly<Record<string, string>>;
 
 /**
@@ -49,7 +50,7 @@ export type Parameters = Readonly<Record<string, string>>;
  * Errors  `invalid` for what is malformed, with its path; for a mark that no parameter declares.
  */
 export function readManifest(value: unknown, expected?: string): { name: string; spec: DefinitionSpec } {
-  const { metadata, spec } = parse(manifest, value, 'The definition');
+  const { metadata, spec } = parse(definitionManifest, value, 'The definition');
   if (expected !== undefined && metadata.name !== expected) throw nameDiffers(metadata.name, expected);
   if ('approved_cost_micro_usd' in spec) throw costIsNotTheAuthors('spec');
   const agreeing = stepsOf(spec).findIndex(({ params }) => isRecord(params) && 'approved_cost_micro_usd' in params);

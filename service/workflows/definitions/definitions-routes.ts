@@ -3,15 +3,15 @@ import { z } from 'zod';
 import { limits } from '../../../modules/contract.ts';
 import { callerOf } from '../../identity/identity.ts';
 import { notFound } from '../../platform/errors.ts';
-import { listQuery, nextCursor, parse, pathParameter, requestId, type Route } from '../../platform/http.ts';
+import { listQuery, nextCursor, parse, pathParameter, requestId, type Route, listAnswer } from '../../platform/http.ts';
 import { readBodyText, readYaml } from '../../platform/yaml-body.ts';
-import { organizationAsked, type OrganizationAdminParts } from '../../secrets/organization-admin.ts';
+import { organizationAsked, type OrganizationAdminParts, organizationQuery } from '../../secrets/organization-admin.ts';
 import type { CheckParts, StartParts } from '../submit-workflow.ts';
 import { deleteDefinition, findDefinition, listDefinitions, listVersions } from './definition-store.ts';
-import { definitionName, readManifest, toYaml } from './definition.ts';
+import { definitionName, readManifest, toYaml, definitionManifest } from './definition.ts';
 import { presentDefinition, presentVersion, summarizeDefinition } from './present-definition.ts';
 import { findVersion } from './read-definition.ts';
-import { runDefinition } from './run-definition.ts';
+import { runDefinition, runBody } from './run-definition.ts';
 import {
   audited,
   checkDefinition,
@@ -22,6 +22,8 @@ import {
   type Change,
   type Writer,
 } from './save-definition.ts';
+import { definitionAnswer, definitionSummary, versionAnswer, writtenDefinition } from './definition-shape.ts';
+import { workflowAccepted } from '../workflow-shape.ts';
 
 export type DefinitionParts = OrganizationAdminParts & CheckParts & StartParts;
 
@@ -48,6 +50,7 @@ export function definitionsRoutes(parts: DefinitionParts): (Route & { readonly r
       path: base,
       guard: 'user',
       summary: 'Lists the definitions of your organization, newest first.',
+      shape: { query: listQuery.extend(organizationQuery.shape), answers: { 200: listAnswer(definitionSummary) } },
       handler: async (request, response) => {
         const { limit, cursor } = parse(listQuery, request.query, 'The query');
         const organizationId = organizationOfMember(request, response);
@@ -62,6 +65,11 @@ export function definitionsRoutes(parts: DefinitionParts): (Route & { readonly r
       guard: 'user',
       rawBody: true,
       summary: 'Stores a definition; a new version, unless it means the same as the current one.',
+      shape: {
+        query: writeQuery.extend(organizationQuery.shape),
+        body: definitionManifest,
+        answers: { 200: writtenDefinition, 201: writtenDefinition },
+      },
       handler: (request, response) => write(parts, request, response),
     },
     {
@@ -69,6 +77,11 @@ export function definitionsRoutes(parts: DefinitionParts): (Route & { readonly r
       path,
       guard: 'user',
       summary: 'Reads a definition, or one of its versions; as YAML where that is accepted.',
+      shape: {
+        query: versionQuery.extend(organizationQuery.shape),
+        answers: { 200: definitionAnswer },
+        otherTypes: ['application/yaml'],
+      },
       handler: (request, response) => read(parts, request, response),
     },
     {
@@ -76,6 +89,7 @@ export function definitionsRoutes(parts: DefinitionParts): (Route & { readonly r
       path,
       guard: 'user',
       summary: 'Deletes a definition with all its versions. What it started goes on.',
+      shape: { query: organizationQuery, answers: { 204: null } },
       handler: (request, response) => remove(parts, request, response),
     },
     {
@@ -83,6 +97,7 @@ export function definitionsRoutes(parts: DefinitionParts): (Route & { readonly r
       path: `${path}/versions`,
       guard: 'user',
       summary: 'Lists the versions of a definition, newest first.',
+      shape: { query: versionsQuery.extend(organizationQuery.shape), answers: { 200: listAnswer(versionAnswer) } },
       handler: (request, response) => versions(parts, request, response),
     },
     {
@@ -90,6 +105,7 @@ export function definitionsRoutes(parts: DefinitionParts): (Route & { readonly r
       path: `${path}/rollback`,
       guard: 'user',
       summary: 'Brings back an earlier version of a definition as its newest.',
+      shape: { query: organizationQuery, body: rollbackBody, answers: { 200: writtenDefinition } },
       handler: (request, response) => rollBack(parts, request, response),
     },
     {
@@ -97,6 +113,13 @@ export function definitionsRoutes(parts: DefinitionParts): (Route & { readonly r
       path: `${path}/run`,
       guard: 'user',
       summary: 'Runs a definition with your rights, in your workspace.',
+      shape: {
+        query: organizationQuery,
+        body: runBody,
+        answers: {
+          201: workflowAccepted.extend({ definition: z.strictObject({ name: z.string(), version: z.number().int() }) }),
+        },
+      },
       handler: (request, response) => runDefinition(parts, wantedOf(request, response), request, response),
     },
   ];

@@ -12,7 +12,8 @@ export interface RunDefinitionParts extends CheckParts, StartParts {
   readonly database: Database;
 }
 
-const runBody = z.strictObject({
+/** Body of a run. */
+export const runBody = z.strictObject({
   workspace_id: z.string().min(1).max(200).optional(),
   version: z.number().int().min(1).optional(),
   parameters: z.record(z.string(), z.string().max(65_536)).default({}),
