@@ -7,7 +7,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { notFound } from '../platform/errors.ts';
 import { parse, requestId, type Route } from '../platform/http.ts';
-import { actorOf, organizationAsked } from '../secrets/organization-admin.ts';
+import { actorOf, organizationAsked, organizationQuery } from '../secrets/organization-admin.ts';
 import { ownPlaces } from '../secrets/secret-place.ts';
 import type { Secrets } from '../secrets/secrets.ts';
 import { credentialList, destinationOf, isExpired, type Credential } from './agent-entry.ts';
@@ -23,6 +23,23 @@ export interface OwnCredentialParts {
 }
 
 const path = '/api/v2/agents/credentials';
+const credentialsAnswer = z
+  .strictObject({
+    credentials: z.array(z.looseObject({ name: z.string(), env: z.string() })),
+    status: z.array(
+      z.strictObject({
+        name: z.string(),
+        env: z.string(),
+        destination: z.enum(['gateway', 'broker']),
+        host: z.string().nullable(),
+        expires_at: z.string().nullable(),
+        expired: z.boolean(),
+        stored: z.boolean(),
+        fits_upstream: z.boolean().nullable(),
+      }),
+    ),
+  })
+  .meta({ id: 'OwnCredentials' });
 const body = z.strictObject({ credentials: credentialList });
 
 /**
@@ -36,6 +53,7 @@ export function ownCredentialRoutes(parts: OwnCredentialParts): Route[] {
       path,
       guard: 'user',
       summary: 'Shows your own credentials by reference, never a value.',
+      shape: { query: organizationQuery, answers: { 200: credentialsAnswer } },
       handler: async (request, response) => {
         response.json(await present(parts, personOf(request, response)));
       },
@@ -45,6 +63,7 @@ export function ownCredentialRoutes(parts: OwnCredentialParts): Route[] {
       path,
       guard: 'user',
       summary: 'Writes your own credentials by reference: model keys for the gateway, git tokens for the broker.',
+      shape: { query: organizationQuery, body, answers: { 200: credentialsAnswer } },
       handler: async (request, response) => {
         const person = personOf(request, response);
         const { credentials } = parse(body, request.body ?? {}, 'The credentials');

@@ -9,10 +9,12 @@ import {
   makeAdmitOrganizationAdmin,
   organizationAsked,
   type OrganizationAdminParts,
+  organizationQuery,
 } from './organization-admin.ts';
 import type { SecretMetadata } from './secret-metadata.ts';
 import { organizationPlace, secretPath, scopeOf, type SecretPlace } from './secret-place.ts';
 import type { Rotation, SecretChange, Secrets } from './secrets.ts';
+import { rotationAnswer, secretAnswer } from './secret-shape.ts';
 
 /** As Kubernetes names a Secret, so that bodies written for one fit here. */
 export const secretName = z
@@ -38,6 +40,7 @@ const query = z.object({
   /** UUID, `owner/name` or name of a workspace of the caller. */
   workspace_id: z.string().min(1).max(200).optional(),
 });
+const placeQuery = query.extend(organizationQuery.shape);
 const writeQuery = z.object({ rotate_after: z.iso.datetime({ offset: true }).optional() });
 
 export interface SecretRoutesParts extends OrganizationAdminParts {
@@ -74,6 +77,7 @@ export function secretRoutes(parts: SecretRoutesParts): Route[] {
       path: '/api/v2/agents/secrets/:name',
       guard: 'user',
       summary: 'Writes a secret. Its values are never shown again.',
+      shape: { query: placeQuery.extend(writeQuery.shape), body, answers: { 200: secretAnswer } },
       handler: async (request, response) => {
         const change = await changeOf(parts, request, response, 'agent_secret.written');
         const { rotate_after: until } = parse(writeQuery, request.query, 'The query');
@@ -87,6 +91,7 @@ export function secretRoutes(parts: SecretRoutesParts): Route[] {
       path: '/api/v2/agents/secrets',
       guard: 'user',
       summary: 'Lists secrets: names, keys, times and which are overdue, never a value.',
+      shape: { query: placeQuery, answers: { 200: z.strictObject({ items: z.array(secretAnswer) }) } },
       handler: async (request, response) => {
         const place = await placeOf(parts, request, response, { action: 'agent_secret.listed', name: '*' });
         response.json({ items: (await secrets.list(place)).map((one) => present(place, one)) });
@@ -97,6 +102,7 @@ export function secretRoutes(parts: SecretRoutesParts): Route[] {
       path: '/api/v2/agents/secrets/:name',
       guard: 'user',
       summary: 'Shows what a secret is called, its keys and times, never a value.',
+      shape: { query: placeQuery, answers: { 200: secretAnswer } },
       handler: async (request, response) => {
         const { place, name } = await changeOf(parts, request, response, 'agent_secret.listed');
         response.json(present(place, await find(place, name)));
@@ -107,6 +113,7 @@ export function secretRoutes(parts: SecretRoutesParts): Route[] {
       path: '/api/v2/agents/secrets/:name',
       guard: 'user',
       summary: 'Deletes a secret. What refers to it goes without it.',
+      shape: { query: placeQuery, answers: { 204: null } },
       handler: async (request, response) => {
         const change = await changeOf(parts, request, response, 'agent_secret.deleted');
         await database.transaction((tx) => secrets.remove(tx, change));
@@ -118,6 +125,7 @@ export function secretRoutes(parts: SecretRoutesParts): Route[] {
       path: '/api/v2/agents/secrets/rotate',
       guard: 'user',
       summary: 'Exchanges the data keys of secrets and seals every value anew; nothing becomes unreadable meanwhile.',
+      shape: { query: placeQuery, answers: { 200: rotationAnswer } },
       handler: async (request, response) => {
         const place = await placeOf(parts, request, response, { action: 'agent_secret.rotated', name: '*' });
         if (place.workspaceId !== null) throw noRotationOfOne();
