@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bridgeEnvironment } from '../../modules/contract.ts';
+import { harnessPassword } from '../../modules/opencode/bridge/harness-password.ts';
 import { deriveProof } from '../../service/secrets/registration-proof.ts';
 import {
+  harnessKeyCanary,
   installTools,
   makeWorkspace,
   startBridgeProcess,
@@ -16,7 +18,7 @@ import { eventually } from '../support/clock.ts';
 import { startGitForge, type GitForge } from '../support/git-forge.ts';
 import { startTestService, type Person, type TestService } from '../support/service.ts';
 
-/** Used · given and not used · set by somebody in the container of the agent. */
+/** Used, by their owner · given and not used · set by somebody in the container of the agent. */
 const canary = {
   git: `canary-git-${randomBytes(12).toString('hex')}`,
   key: `canary-key-${randomBytes(12).toString('hex')}`,
@@ -40,6 +42,7 @@ let outrigger: TestService;
 let orgAdmin: Person;
 let workspace: TestWorkspace;
 let bridge: BridgeProcess;
+let proof: string;
 beforeAll(async () => {
   tools = await installTools();
   forge = await startGitForge({ username: 'x-access-token', password: canary.git });
@@ -61,8 +64,19 @@ afterAll(async () => {
   tools.remove();
 });
 
+/** Gives the organization keys that are not to be used, because Ada brings her own. */
 async function give(github: Record<string, unknown>): Promise<void> {
-  const secret = { github: canary.git, openrouter: canary.key, anthropic: canary.unused, openai: canary.unused };
+  const { ada } = outrigger.people;
+  const own = { github: canary.git, openrouter: canary.key };
+  await outrigger.call(ada, 'PUT', '/api/v2/agents/secrets/mine?scope=owner', own);
+  const mine = (env: string, key: string, rest: Record<string, unknown> = {}) => ({
+    ...{ name: key, env, secretRef: { name: 'mine', key } },
+    ...rest,
+  });
+  const credentials = [mine('GITHUB_TOKEN', 'github', github), mine('OPENROUTER_API_KEY', 'openrouter')];
+  expect((await outrigger.call(ada, 'PUT', '/api/v2/agents/credentials', { credentials })).status).toBe(200);
+  const value = canary.unused;
+  const secret = { github: value, openrouter: value, anthropic: value, openai: value };
   await outrigger.call(orgAdmin, 'PUT', '/api/v2/agents/secrets/given', secret);
   const from = (env: string, key: string, rest: Record<string, unknown> = {}) => ({
     name: key,
@@ -93,7 +107,7 @@ async function startBridge(): Promise<BridgeProcess> {
   const parameters = { git_repository: `http://${forge.host}/acme/app` };
   const { agentId } = coder.buildWorkspace(built.id, 'start', { versionId, parameters });
   const { body } = await outrigger.call(people.admin, 'POST', '/api/v2/agents/templates/docker/secrets', {});
-  const proof = deriveProof((body as { secret: string }).secret, built.id, people.ada.id, agentId);
+  proof = deriveProof((body as { secret: string }).secret, built.id, people.ada.id, agentId);
   return startBridgeProcess({
     service: { url: outrigger.url, proof },
     tools,
@@ -102,6 +116,7 @@ async function startBridge(): Promise<BridgeProcess> {
       [bridgeEnvironment.workspaceId]: built.id,
       [bridgeEnvironment.ownerId]: people.ada.id,
       [bridgeEnvironment.workspaceAgentId]: agentId,
+      TOOLS: tools.directory,
       ...Object.fromEntries(plantedNames.map((name) => [name, canary.planted])),
     },
   });
@@ -152,7 +167,10 @@ const tables = [
   'model_call',
   'task_token',
   'secret',
+  'secret_scope',
   'agent_entry',
+  'own_credentials',
+  'bridge',
 ];
 
 function filesBelow(directory: string): string[] {
@@ -180,6 +198,18 @@ const work = (): string[] => [
 const search = (): string[] => [
   'env',
   'cat /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n"',
+  'for p in /proc/[0-9]*; do cat $p/task/*/environ; done 2>/dev/null | tr "\\0" "\\n"',
+  'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline; echo; done 2>/dev/null',
+  'ls -la /proc/[0-9]*/fd 2>/dev/null',
+  // Memory and core files of the bridge and of the harness, which are processes of the same user.
+  'for p in $(grep -lsa bridge.js /proc/[0-9]*/cmdline | cut -d/ -f3) $PPID; do cat /proc/$p/maps; dd if=/proc/$p/mem bs=1 count=1; done 2>&1',
+  '(ulimit -c unlimited; sh -c "kill -SEGV \\$\\$"); cat core* 2>/dev/null || true',
+  // The harness's own words: its routes, without the password that nobody here has, and its configuration.
+  'port=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " " | grep -ao "$TOOLS/opencode serve.*--port [0-9]*" | grep -o "[0-9]*$" | head -1)',
+  'for route in config config/providers global/config doc provider; do curl -s -w "ROUTE-%{http_code}" http://127.0.0.1:$port/$route; done',
+  'echo; BUN_BE_BUN= "$TOOLS/opencode" debug config 2>&1; echo DEBUG-$?',
+  'cat "$HOME/.netrc" "$HOME/.git-credentials" "$XDG_DATA_HOME/opencode/auth.json" 2>&1 || true',
+  'grep -rhsa . "$HOME" "$XDG_CONFIG_HOME" "$XDG_DATA_HOME" .git/config || true',
   'git config --list --show-origin',
   'git remote -v',
   'GIT_TRACE_CURL=1 git ls-remote origin 2>&1',
@@ -189,7 +219,7 @@ const search = (): string[] => [
 
 describe('an agent in a workspace', () => {
   // One task for all of it, because starting OpenCode takes longest.
-  it('reaches model and repository without ever holding a key or token; its work is pushed to its branch, and nothing else is (part of C-14, P-38, P-80, P-99, D10)', async () => {
+  it('P-40 P-48 P-79 C-14 S-58 reaches model and repository with the keys that its owner brought without ever holding one; looking everywhere it finds no secret (part of P-38, P-80, P-99, D10)', async () => {
     const main = forge.git('acme/app', 'rev-parse', 'main');
 
     const task = await run('sh work.sh > work.log 2>&1; sh search.sh > search.log 2>&1');
@@ -205,6 +235,9 @@ describe('an agent in a workspace', () => {
     expect(printed).toMatch(/only agent\/\* can be pushed from here/);
     expect(printed).toMatch(/was not built for [0-9.:]+\/acme\/other/);
     expect(printed).toMatch(/TASK_ID=/);
+    expect(printed).toMatch(/(ROUTE-401){5}/);
+    expect(printed).toMatch(/"small_model"/);
+    expect(printed).toMatch(/DEBUG-0/);
     const { rows: pushes } = await outrigger.database.pool.query<{ outcome: string; refs: string }>(
       "select outcome, data->>'refs' as refs from audit_event where action = 'git.pushed' order by id",
     );
@@ -217,10 +250,18 @@ describe('an agent in a workspace', () => {
     const written = [workspace.directory, workspace.agentDir]
       .flatMap(filesBelow)
       .map((file) => readFileSync(file, 'latin1'));
-    const everything = [JSON.stringify([rows, bridge.lines]), printed, outrigger.log(), ...written].join('\n');
+    // What a provider is shown stands in a header; what the model is told must not hold it.
+    const told = outrigger.model.requests.map((request) => ({ ...request, authorization: undefined }));
+    const reach = [printed, JSON.stringify([rows, bridge.lines, told]), ...written].join('\n');
+    const everything = [reach, outrigger.log()].join('\n');
     expect(everything).toContain(task.id);
     const asPassword = Buffer.from(`x-access-token:${canary.git}`).toString('base64');
     for (const value of [...Object.values(canary), asPassword]) expect(everything).not.toContain(value);
+    // Nor what is made for this workspace alone: proof, harness key and password, tokens of bridge, task and Coder.
+    const made = [proof, harnessKeyCanary, harnessPassword(harnessKeyCanary, { task_id: task.id, attempt: 1 })];
+    const { people } = outrigger;
+    for (const value of [...made, people.ada.token, people.admin.token]) expect(everything).not.toContain(value);
+    expect(everything).not.toMatch(/or[bt]_[A-Za-z0-9_-]{43}/);
     // They were really used.
     expect(new Set(forge.requests.map(({ authorization }) => authorization))).toEqual(
       new Set(['', `Basic ${asPassword}`]),
