@@ -76,6 +76,11 @@ export const nouns: readonly Noun[] = [
     example: 'approval list',
   },
   { name: 'usage', summary: 'Shows what model calls have used, and what they cost', example: 'usage --by model' },
+  {
+    name: 'secret',
+    summary: 'Keeps keys and tokens that agents work with and never see',
+    example: 'secret set ai-credentials --key openrouter < key.txt',
+  },
   { name: 'audit', summary: 'Verifies the audit and names any row that was tampered with', example: 'audit verify' },
   {
     name: 'executor',

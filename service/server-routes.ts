@@ -4,6 +4,7 @@ import { ownCredentialRoutes } from './agents/own-credential-routes.ts';
 import { workLimitRoutes } from './agents/work-limit-routes.ts';
 import { approvalsRoutes } from './approvals/approvals-routes.ts';
 import { auditRoutes } from './audit/audit-routes.ts';
+import { alertsRoute } from './bridge/alerts-routes.ts';
 import { harnessPartsRoutes } from './bridge/harness-parts-routes.ts';
 import { registerRoute } from './bridge/register.ts';
 import { budgetRoutes } from './gateway/budget-routes.ts';
@@ -124,6 +125,7 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
       reseal: makeReseal(database, seal, keys),
       workspaceOf: (response, reference) => authorize.workspace(callerOf(response), reference, requestId(response)),
     }),
+    alertsRoute(organizationAdmin),
     ...ownCredentialRoutes({ database, audit, secrets, upstreamUrl: config.model.upstreamUrl, clock }),
     ...agentEntryRoutes({
       ...organizationAdmin,

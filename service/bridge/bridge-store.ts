@@ -36,7 +36,10 @@ interface Tables {
 /** Channel on which the id of a command says that its reply is stored. */
 export const replyChannel = 'outrigger_bridge_reply';
 
-/** Stores the newest registration of a workspace. `superseded` is true when an older bridge was still connected. */
+/**
+ * Stores the newest registration of a workspace. `superseded` is true when an older bridge was still connected, and
+ * `isSameBuild` when that one had registered for the same build: nobody expects two.
+ */
 export async function saveRegistration(
   tx: Transaction,
   now: Date,
@@ -47,12 +50,12 @@ export async function saveRegistration(
     tokenHash: Buffer;
     tokenExpiresAt: Date;
   },
-): Promise<{ generation: number; superseded: boolean }> {
+): Promise<{ generation: number; superseded: boolean; isSameBuild: boolean }> {
   const { request, ownerId, organizationId, tokenHash, tokenExpiresAt } = registration;
   const table = tx.as<Tables>();
   const before = await table
     .selectFrom('bridge')
-    .select(['generation', 'connected'])
+    .select(['generation', 'connected', 'workspace_agent_id'])
     .where('workspace_id', '=', request.workspace_id)
     .forUpdate()
     .executeTakeFirst();
@@ -79,7 +82,11 @@ export async function saveRegistration(
     .returning('generation')
     .executeTakeFirstOrThrow();
   await notify(tx, bridgeChannel, request.workspace_id);
-  return { generation: saved.generation, superseded: before?.connected ?? false };
+  return {
+    generation: saved.generation,
+    superseded: before?.connected ?? false,
+    isSameBuild: before?.workspace_agent_id === request.agent_id,
+  };
 }
 
 /** The bridge whose unexpired token this is. */

@@ -7,7 +7,9 @@ import {
   type RegisterRequest,
   type RegisterResponse,
 } from '../../modules/contract.ts';
+import type { AuditEntry } from '../audit/audit-event.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
+import { alertAction } from './alerts-routes.ts';
 import type { Coder, CoderWorkspace } from '../coder/coder.ts';
 import { mintToken, type Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
@@ -115,11 +117,12 @@ async function register(
       requestId: id,
       data: { generation: result.generation, version: request.version, kid },
     });
+    if (isUnexpected(result)) await audit.append(tx, alertOf(workspace, id, result.generation));
     return result;
   });
   if (saved.superseded)
-    log.warn(
-      { workspaceId: request.workspace_id, generation: saved.generation },
+    log[isUnexpected(saved) ? 'error' : 'warn'](
+      { workspaceId: request.workspace_id, generation: saved.generation, alert: isUnexpected(saved) },
       'a second bridge registered; the first is fenced',
     );
   return {
@@ -130,6 +133,22 @@ async function register(
     protocol_version: protocolVersion,
   };
 }
+
+/** Two bridges of one build at once: a sidecar that was restarted too fast to be missed, or somebody with its proof. */
+const isUnexpected = (saved: { readonly superseded: boolean; readonly isSameBuild: boolean }): boolean =>
+  saved.superseded && saved.isSameBuild;
+
+const alertOf = (workspace: CoderWorkspace, id: string, generation: number): AuditEntry => ({
+  actor: `bridge:${workspace.id}`,
+  action: alertAction,
+  target: { type: 'workspace', id: workspace.id },
+  outcome: 'failure',
+  ownerId: workspace.ownerId,
+  organizationId: workspace.organizationId,
+  workspaceId: workspace.id,
+  requestId: id,
+  data: { alert: 'second_registration', generation },
+});
 
 const idsOf = (workspace: CoderWorkspace, request: RegisterRequest) => ({
   workspaceId: workspace.id,

@@ -24,7 +24,7 @@ const put = (person: Person, name: string, query: string, values: Record<string,
 const inHis = () => `workspace_id=${bobs.id}`;
 const inHers = () => `workspace_id=${outrigger.workspace.id}`;
 
-describe('a secret', () => {
+describe('S-06 a secret', () => {
   it('C-40 can be written over the API in every scope and is never read: answers have metadata only', async () => {
     const { ada } = outrigger.people;
     const scopes: [Person, string, string][] = [

@@ -45,7 +45,11 @@ export async function startGitForge(account: { username: string; password: strin
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 
   const git = (path: string, ...args: string[]): string =>
-    execFileSync('git', ['-C', join(root, `${path}.git`), ...args], { encoding: 'utf8', env: environment }).trim();
+    execFileSync('git', ['-C', join(root, `${path}.git`), ...args], {
+      encoding: 'utf8',
+      env: environment,
+      maxBuffer: 256 * 1024 * 1024,
+    }).trim();
   return {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
