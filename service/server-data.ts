@@ -5,6 +5,7 @@ import { prepareDataDirectory } from './platform/data-directory.ts';
 import { openDatabase, type Database } from './platform/database.ts';
 import { startEmbeddedPostgres } from './platform/embedded-postgres.ts';
 import { migrateEngine } from './platform/engine.ts';
+import { keepRestoresAway } from './platform/engine-lock.ts';
 import { loadOrCreateKeys, type Keys } from './platform/keys.ts';
 import type { Logger } from './platform/logger.ts';
 import { migrateDatabase } from './platform/migrate.ts';
@@ -20,7 +21,7 @@ export interface OpenData {
   readonly database: Database;
   readonly keys: Keys;
   readonly anchorPath: string;
-  /** Said once this process holds the data alone: only then may it stop a Postgres that it did not start. */
+  /** Said once the engine has started: only then may it stop a Postgres that it did not start, and a restore sees it. */
   readonly own: () => void;
 }
 
@@ -48,6 +49,8 @@ export async function openData({ config, log }: { config: Config; log: Logger },
     onError: (error) => log.warn({ error: error.message }, 'database connection lost'),
   });
   undo.push(() => database.close());
+  const starting = await keepRestoresAway(url);
+  undo.push(() => starting.stop());
   await migrateDatabase({ database, migrations: allMigrations, migrateEngine: () => migrateEngine(database.url), log });
   await mustHoldKeys(database, makeSeal(keys), keys.keyring, sealedTables);
   return {
@@ -56,6 +59,7 @@ export async function openData({ config, log }: { config: Config; log: Logger },
     anchorPath: anchorPathIn(config.dataDir, config.databaseUrl),
     own: () => {
       isOurs = true;
+      void starting.stop();
     },
   };
 }

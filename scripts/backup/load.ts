@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { allMigrations } from '../../service/migrations.ts';
 import type { Database } from '../../service/platform/database.ts';
 import { migrateEngine } from '../../service/platform/engine.ts';
-import { holdDataLock } from '../../service/platform/engine-lock.ts';
+import { holdDataLock, keepStartsAway, type DataLock } from '../../service/platform/engine-lock.ts';
 import { ServiceError } from '../../service/platform/errors.ts';
 import { silentLogger } from '../../service/platform/logger.ts';
 import { migrateDatabase } from '../../service/platform/migrate.ts';
@@ -35,7 +35,10 @@ export async function load(database: Database, path: string, options: { readonly
     probeMs: 60_000,
     onTaken: () => undefined,
   });
+  let alone: DataLock | undefined;
   try {
+    // Services with a database of the user's own hold no lock on the data: they are on a list once they have started.
+    alone = await keepStartsAway(database.url);
     await mustBeAlone(database);
     await takeBack(database);
     if (!options.force) await mustBeEmpty(database);
@@ -51,6 +54,7 @@ export async function load(database: Database, path: string, options: { readonly
       throw error;
     }
   } finally {
+    await alone?.stop();
     await lock.stop();
   }
 }

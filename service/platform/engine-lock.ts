@@ -5,7 +5,7 @@ import type { Logger } from './logger.ts';
 
 /** Key space of our advisory locks: the letters "outr". Postgres scopes them to one database. */
 const lockSpace = 0x6f757472;
-const locks = { data: 1, engineMigration: 2 } as const;
+const locks = { data: 1, engineMigration: 2, restore: 3 } as const;
 
 /** A killed process' connection keeps its lock until Postgres notices; a moment later it is free. */
 const releaseGraceMs = 3000;
@@ -71,6 +71,44 @@ export async function holdDataLock(options: {
       if (connection) await close(connection);
     },
   };
+}
+
+/**
+ * Keeps restores away while a process starts: from before it migrates until it is on the list of replicas, where a
+ * restore sees it. Many may start at once.
+ *
+ * Errors   conflict `restore_under_way`.
+ */
+export async function keepRestoresAway(url: string): Promise<DataLock> {
+  const held = await holdRestoreLock(url, 'pg_try_advisory_lock_shared');
+  if (held) return held;
+  throw new ServiceError(
+    'conflict',
+    'restore_under_way',
+    'A restore fills this database. Start the service when it has ended.',
+  );
+}
+
+/** Keeps processes from starting while a restore fills the database. Errors: conflict `data_in_use`. */
+export async function keepStartsAway(url: string): Promise<DataLock> {
+  const held = await holdRestoreLock(url, 'pg_try_advisory_lock');
+  if (held) return held;
+  throw new ServiceError(
+    'conflict',
+    'data_in_use',
+    'A service just starts on this database, or another restore fills it. Stop it, and restore again.',
+  );
+}
+
+async function holdRestoreLock(
+  url: string,
+  take: 'pg_try_advisory_lock' | 'pg_try_advisory_lock_shared',
+): Promise<DataLock | null> {
+  const connection = await dial(url);
+  const { rows } = await connection.query<{ ok: boolean }>(`select ${take}($1, $2) as ok`, [lockSpace, locks.restore]);
+  if (rows[0]?.ok === true) return { stop: () => close(connection) };
+  await close(connection);
+  return null;
 }
 
 /** Runs `work` while no other process migrates the engine. Sleeps between tries: a waiting lock query would hold

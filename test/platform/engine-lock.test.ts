@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { holdDataLock, type DataLock } from '../../service/platform/engine-lock.ts';
+import { holdDataLock, keepRestoresAway, keepStartsAway, type DataLock } from '../../service/platform/engine-lock.ts';
 import { createLogger } from '../../service/platform/logger.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { until } from '../support/engine-harness.ts';
@@ -93,5 +93,23 @@ describe('the lock on the data', () => {
     } finally {
       await other.end();
     }
+  });
+});
+
+describe('a restore and the start of a service', () => {
+  it('keep each other away, and starts do not', async () => {
+    const starts = [await keepRestoresAway(test.url), await keepRestoresAway(test.url)];
+    await expect(keepStartsAway(test.url)).rejects.toMatchObject({ code: 'data_in_use' });
+    for (const start of starts) await start.stop();
+
+    const restore = await keepStartsAway(test.url);
+    await expect(keepRestoresAway(test.url)).rejects.toMatchObject({
+      code: 'restore_under_way',
+      message: expect.stringContaining('when it has ended'),
+    });
+    await expect(keepStartsAway(test.url)).rejects.toMatchObject({ code: 'data_in_use' });
+    await restore.stop();
+
+    await (await keepRestoresAway(test.url)).stop();
   });
 });
