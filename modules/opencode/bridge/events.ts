@@ -22,6 +22,20 @@ interface PendingText {
   text: string;
 }
 
+/** A word longer than this is cut; so is a key that does not end. */
+const longestWord = 1_024;
+const longestKey = 16 * 1024;
+
+/** How much of a text can be sent without cutting a word, or a private key, in two. */
+function endOfWords(text: string): number {
+  const end = text.search(/\S*$/);
+  const key = text.lastIndexOf('-----BEGIN ');
+  const closing = key === -1 ? null : /-----END [A-Z ]*-----/.exec(text.slice(key));
+  if (key !== -1 && (closing === null || end < key + closing.index + closing[0].length))
+    return text.length - key > longestKey ? text.length : key;
+  return text.length - end > longestWord ? text.length : end;
+}
+
 /**
  * Turns the harness's events into ours.
  *
@@ -43,14 +57,27 @@ export function makeEventMapper(emit: Emit, workTree: string, schedule = setTime
     pending.clear();
   }
 
+  /** Sends whole words: the service looks for secrets in each event, and would not know one by its half. */
+  function flushWords(): void {
+    if (timer) clearTimeout(timer);
+    timer = null;
+    for (const [partId, { messageId, text }] of pending) {
+      const end = endOfWords(text);
+      if (end === 0) continue;
+      emit('message.text', { message_id: messageId, part_id: partId, text: text.slice(0, end) });
+      if (end === text.length) pending.delete(partId);
+      else pending.set(partId, { messageId, text: text.slice(end) });
+    }
+  }
+
   function takeDelta({ partID, messageID, field, delta }: Record<string, unknown>): void {
     if (typeof partID !== 'string' || typeof delta !== 'string' || field !== 'text') return;
     if (partTypes.get(partID) !== 'text') return;
     const entry = pending.get(partID) ?? { messageId: String(messageID), text: '' };
     entry.text += delta;
     pending.set(partID, entry);
-    if (entry.text.length >= flushBytes) flush();
-    else timer ??= schedule(flush, flushMs);
+    if (entry.text.length >= flushBytes) flushWords();
+    else timer ??= schedule(flushWords, flushMs);
   }
 
   function takePart(part: HarnessPart): void {

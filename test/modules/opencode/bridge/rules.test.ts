@@ -335,7 +335,29 @@ describe('events', () => {
     expect(events).toEqual([]);
     tick();
 
-    expect(events).toEqual([['message.text', { message_id: 'm', part_id: 'p', text: 'One two three' }]]);
+    expect(events).toEqual([['message.text', { message_id: 'm', part_id: 'p', text: 'One two ' }]]);
+    mapper.flush();
+    expect(events.slice(1)).toEqual([['message.text', { message_id: 'm', part_id: 'p', text: 'three' }]]);
+  });
+
+  it('cuts no word and no private key in two, however slowly they come, and loses nothing', () => {
+    const { events, mapper, tick } = mapped();
+    const key = '-----BEGIN PRIVATE KEY-----\nMIIE\nabcd\n-----END PRIVATE KEY-----';
+    const token = `ghp_${'a1'.repeat(18)}`;
+    const text = `The token ${token} and the key ${key} are gone. ${'x'.repeat(3_000)}`;
+
+    mapper.take(part({ id: 'p', type: 'text' }));
+    for (const piece of text.match(/.{1,7}/gs) ?? []) {
+      mapper.take(delta('p', piece));
+      tick();
+    }
+    mapper.flush();
+
+    const texts = events.map(([, data]) => String(data['text']));
+    expect(texts.join('')).toBe(text);
+    expect(texts.filter((one) => one.includes(token))).toHaveLength(1);
+    expect(texts.filter((one) => one.includes(key))).toHaveLength(1);
+    expect(texts.length).toBeGreaterThan(5);
   });
 
   it('tells of a tool once when it starts and once when it ends, after the text before it, without its output', () => {
