@@ -3,6 +3,7 @@ import { agentTemplateRoutes } from './agents/agent-template.ts';
 import { ownCredentialRoutes } from './agents/own-credential-routes.ts';
 import { workLimitRoutes } from './agents/work-limit-routes.ts';
 import { approvalsRoutes } from './approvals/approvals-routes.ts';
+import { policyRoutes } from './approvals/policy-routes.ts';
 import { auditRoutes } from './audit/audit-routes.ts';
 import { alertsRoute } from './bridge/alerts-routes.ts';
 import { harnessPartsRoutes } from './bridge/harness-parts-routes.ts';
@@ -135,6 +136,7 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
     }),
     ...agentTemplateRoutes({ ...organizationAdmin, clock }),
     ...workLimitRoutes({ ...organizationAdmin, registry }),
+    ...policyRoutes({ ...organizationAdmin, clock }),
     ...budgetRoutes({ ...organizationAdmin, clock }),
     ...usageRoutes(organizationAdmin),
     ...gateway.routes,

@@ -13,13 +13,6 @@ export interface ApprovalPolicy {
   readonly expireMs: number;
   /** Command lines that need no person: exactly these, to the letter. */
   readonly allowCommands: readonly string[];
-  readonly webhook: Webhook | null;
-}
-
-/** Where it is told that somebody is waited for. The key that signs it is in the organization's secrets. */
-export interface Webhook {
-  readonly url: string;
-  readonly secret: { readonly name: string; readonly key: string };
 }
 
 /** Nobody has said anything: a question holds its attempt ten minutes and waits a day. */
@@ -28,11 +21,9 @@ export const usualPolicy: ApprovalPolicy = {
   holdMs: timing.askMs,
   expireMs: timing.parkedMs,
   allowCommands: [],
-  webhook: null,
 };
 
 const day = 86_400;
-const name = z.string().min(1).max(200);
 
 export const policyBody = z
   .strictObject({
@@ -48,13 +39,6 @@ export const policyBody = z
       .max(7 * day)
       .default(usualPolicy.expireMs / 1_000),
     allow_commands: z.array(z.string().min(1).max(2_000)).max(100).default([]),
-    webhook: z
-      .strictObject({
-        url: z.url({ protocol: /^https?$/ }).max(2_000),
-        secret_ref: z.strictObject({ name, key: name }),
-      })
-      .nullable()
-      .default(null),
   })
   .refine((body) => body.unanswered !== 'park' || body.expire_seconds >= body.hold_seconds, {
     path: ['expire_seconds'],
@@ -66,8 +50,17 @@ export const readPolicyBody = (body: z.output<typeof policyBody>): ApprovalPolic
   holdMs: body.hold_seconds * 1_000,
   expireMs: body.expire_seconds * 1_000,
   allowCommands: body.allow_commands,
-  webhook: body.webhook && { url: body.webhook.url, secret: body.webhook.secret_ref },
 });
+
+export const policyAnswer = z
+  .strictObject({
+    organization_id: z.string(),
+    unanswered: z.enum(unansweredEnds),
+    hold_seconds: z.int(),
+    expire_seconds: z.int(),
+    allow_commands: z.array(z.string()),
+  })
+  .meta({ id: 'ApprovalPolicy' });
 
 export const presentPolicy = (organizationId: string, policy: ApprovalPolicy) => ({
   organization_id: organizationId,
@@ -75,7 +68,6 @@ export const presentPolicy = (organizationId: string, policy: ApprovalPolicy) =>
   hold_seconds: policy.holdMs / 1_000,
   expire_seconds: policy.expireMs / 1_000,
   allow_commands: policy.allowCommands,
-  webhook: policy.webhook && { url: policy.webhook.url, secret_ref: policy.webhook.secret },
 });
 
 /** Whether the organization lets this call pass unasked: a command it listed, and nothing that only looks like it. */
