@@ -27,7 +27,7 @@ const day = 86_400;
 
 export const policyBody = z
   .strictObject({
-    unanswered: z.enum(unansweredEnds).default(usualPolicy.unanswered),
+    unanswered: z.enum(unansweredEnds),
     hold_seconds: z
       .int()
       .min(30)
