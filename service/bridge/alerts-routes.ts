@@ -8,6 +8,18 @@ export const alertAction = 'bridge.alerted';
 
 const query = z.object({ limit: z.coerce.number().int().min(1).max(200).default(50) });
 
+const shapeOfQuery = query.extend({ organization_id: z.uuid().optional() });
+
+const alert = z
+  .strictObject({
+    id: z.uuid(),
+    at: z.iso.datetime(),
+    owner_id: z.string().nullable(),
+    workspace_id: z.string().nullable(),
+    data: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'Alert' });
+
 /** `GET /api/v2/agents/alerts`: what happened in workspaces of an organization that its admins should look at. */
 export function alertsRoute(parts: OrganizationAdminParts): Route {
   return {
@@ -15,6 +27,7 @@ export function alertsRoute(parts: OrganizationAdminParts): Route {
     path: '/api/v2/agents/alerts',
     guard: 'user',
     summary: "Lists what an organization's admins should look at, newest first: two bridges of one build.",
+    shape: { query: shapeOfQuery, answers: { 200: z.strictObject({ items: z.array(alert), next_cursor: z.null() }) } },
     handler: async (request, response) => {
       const { limit } = parse(query, request.query, 'The query');
       const asked = { action: 'alerts.listed', target: { type: 'alerts', id: '*' } };
