@@ -51,7 +51,7 @@ async function organizationOf(workspaceId: string): Promise<string> {
   return ((await response.json()) as { organization_name: string }).organization_name;
 }
 
-describe('O-44 O-45 a task knows itself by TASK_ID, TASK_NAME and TASK_NAMESPACE', () => {
+describe('O-44 O-45 C-07 a task knows itself by TASK_ID, TASK_NAME and TASK_NAMESPACE', () => {
   it(
     'from the submission to the shell of OpenCode, with the name of the workspace’s Coder organization',
     async () => {

@@ -68,6 +68,7 @@ export function writeHarnessFiles(plan: HarnessPlan): void {
   write('package.json', { dependencies });
   write('package-lock.json', { name: 'x', lockfileVersion: 3, packages: { '': { dependencies } } });
   write('opencode.json', harnessConfig(plan));
+  write('tui.json', { $schema: 'https://opencode.ai/tui.json' });
   write(catalogue, {});
   const { lease, workTree } = plan;
   const plugin = pluginText({ profile: lease.profile, workTree: workTree.path, folder: workTree.folder });
@@ -103,8 +104,14 @@ export function harnessEnvironment(plan: EnvironmentPlan): Environment {
   const { inherited, directories, path, password, lease, context, gitSettings } = plan;
   return {
     ...plainEnvironment({ inherited: { ...inherited, ...lease.environment }, directories, path }),
+    OPENCODE_CONFIG: join(configFolder(directories), 'opencode.json'),
+    OPENCODE_TUI_CONFIG: join(configFolder(directories), 'tui.json'),
+    OPENCODE_CONFIG_CONTENT: JSON.stringify({ instructions: context === null ? [] : [context] }),
+    // Above every file, so that what a profile asks for holds whichever file says otherwise.
+    OPENCODE_PERMISSION: JSON.stringify(permissionsOf[lease.profile]),
+    OPENCODE_DB: join(directories.data, 'opencode', 'opencode.db'),
+    OPENCODE_SERVER_USERNAME: 'opencode',
     OPENCODE_SERVER_PASSWORD: password,
-    ...(context === null ? {} : { OPENCODE_CONFIG_CONTENT: JSON.stringify({ instructions: [context] }) }),
     ...identityVariables(lease.identity),
     ...settingsAsVariables([...quietGit, ...gitSettings, noNetwork]),
   };

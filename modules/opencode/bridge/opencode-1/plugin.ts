@@ -1,7 +1,15 @@
 import { askGuard, type AskGuardPlan } from './ask-guard.ts';
 
-/** Names that a tool must find empty. The harness itself needs them, and tools inherit its environment. */
-const blankForTools = ['OPENCODE_SERVER_PASSWORD', 'OPENCODE_SERVER_USERNAME', 'OPENCODE_PID', 'BUN_BE_BUN'];
+/**
+ * Names that a tool must find empty. The harness itself needs them, and tools inherit its environment; an OpenCode that a
+ * tool starts would open the same database.
+ */
+const blankForTools = [
+  'BUN_BE_BUN',
+  ...['CONFIG', 'CONFIG_CONTENT', 'DB', 'PERMISSION', 'PID', 'SERVER_PASSWORD', 'SERVER_USERNAME', 'TUI_CONFIG'].map(
+    (name) => `OPENCODE_${name}`,
+  ),
+];
 
 /** Written into OpenCode's configuration folder by the plugin itself, once the guard stands. */
 export const guardMark = 'guarded';
@@ -10,9 +18,9 @@ export const guardMark = 'guarded';
  * The one plugin that a harness loads: the source of a module.
  *
  * It blanks secrets for tools, gives their git the network back, closes ways around what is asked, and keeps the
- * harness from loading any other program from disk. OpenCode 1.18.33 imports the plugins of a repository at the first prompt although OPENCODE_DISABLE_PROJECT_CONFIG=1 (its newer
- * configuration reader does not heed it), with the harness's password in reach; OPENCODE_PURE=1 does not stop that
- * either, and stops ours. What OpenCode brings itself is embedded and never comes this way.
+ * harness from loading any other program from disk. OpenCode 1.18.33 imports the plugins of a repository at the first
+ * prompt although OPENCODE_DISABLE_PROJECT_CONFIG=1 (its newer configuration reader does not heed it), with the
+ * harness's password in reach; OPENCODE_PURE=1 does not stop that either, and stops ours. What OpenCode brings itself is embedded and never comes this way.
  */
 export const pluginText = (plan: AskGuardPlan): string => `import { writeFileSync } from 'node:fs';
 ${askGuard(plan)}Bun.plugin({
