@@ -116,6 +116,9 @@ export function makeProgramRunner(): ProgramRunner {
       if (!child) return;
       child.kill('SIGKILL');
       await ended;
+      // What it has started may hold the other ends.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
     },
   };
 }
