@@ -22,6 +22,8 @@ export const paths = {
   bridge: '/tools/bridge.js',
   /** The worker's own program: IDE, gate, app status. */
   helper: '/tools/helper.js',
+  /** The proxy through which a workspace reaches what its list allows. */
+  egress: '/tools/egress.js',
   /** Sets up HOME, PATH, certificates and proxies, then becomes the command it is given. */
   enter: '/tools/enter',
   /** OpenCode's sessions and the bridge's own state; a volume that only the sidecar mounts. */
@@ -434,6 +436,8 @@ export const taskEventTypes = [
   'checkpoint.restored',
   'artifact.stored',
   'bridge.notice',
+  /** Hosts that a workspace's proxy refused, for the first time: `{hosts: [{host, port, reason}]}`. */
+  'egress.blocked',
 ] as const;
 export type TaskEventType = (typeof taskEventTypes)[number];
 

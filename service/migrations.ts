@@ -1,6 +1,7 @@
 import type { Migration } from 'kysely';
 import { migrations as agents } from './agents/migrations.ts';
 import { migrations as audit } from './audit/migrations.ts';
+import { migrations as egress } from './egress/migrations.ts';
 import { migrations as gateway } from './gateway/migrations.ts';
 import { migrations as approvals } from './approvals/migrations.ts';
 import { migrations as bridge } from './bridge/migrations.ts';
@@ -18,6 +19,7 @@ export const allMigrations: Record<string, Migration> = {
   ...engine,
   ...audit,
   ...secrets,
+  ...egress,
   ...gateway,
   ...agents,
   ...bridge,

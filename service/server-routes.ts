@@ -10,6 +10,8 @@ import { harnessPartsRoutes } from './bridge/harness-parts-routes.ts';
 import { registerRoute } from './bridge/register.ts';
 import { budgetRoutes } from './gateway/budget-routes.ts';
 import { usageRoutes } from './gateway/usage-routes.ts';
+import { egressRoutes } from './egress/egress-routes.ts';
+import { egressSyncRoute } from './egress/sync-route.ts';
 import { callerOf } from './identity/identity.ts';
 import { behind, requestId, type Route } from './platform/http.ts';
 import { healthRoutes } from './platform/health-routes.ts';
@@ -23,6 +25,7 @@ import { retentionRoutes } from './tasks/record/retention-routes.ts';
 import { retryRoutes } from './tasks/retry-routes.ts';
 import { namedTaskRoutes } from './tasks/named-task-routes.ts';
 import { taskMessagesRoutes } from './tasks/task-messages-routes.ts';
+import { tellTasksOfBlocked } from './tasks/tell-egress.ts';
 import { tasksRoutes } from './tasks/tasks-routes.ts';
 import { composeRoutes } from './workflows/compose/compose-routes.ts';
 import { makeStartDraft } from './workflows/compose/start-draft.ts';
@@ -127,6 +130,15 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
       workspaceOf: (response, reference) => authorize.workspace(callerOf(response), reference, requestId(response)),
     }),
     alertsRoute(organizationAdmin),
+    egressSyncRoute({
+      ...{ database, audit, coder, clock, verifyProof: templateSecrets.verifyProof },
+      onBlocked: tellTasksOfBlocked(clock),
+    }),
+    ...egressRoutes({
+      ...organizationAdmin,
+      clock,
+      workspaceOf: (response, reference) => authorize.workspace(callerOf(response), reference, requestId(response)),
+    }),
     ...ownCredentialRoutes({ database, audit, secrets, upstreamUrl: config.model.upstreamUrl, clock }),
     ...agentEntryRoutes({
       ...organizationAdmin,

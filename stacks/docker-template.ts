@@ -1,9 +1,11 @@
 import { DockerProvider } from '@cdktf/provider-docker/lib/provider/index.js';
 import type { Construct } from 'constructs';
+import { egressPort, names } from '../modules/contract.ts';
 import { dockerWorkspace } from '../modules/docker/docker-workspace.ts';
 import { explain } from '../modules/hcl/comment.ts';
 import { interpolation } from '../modules/hcl/expressions.ts';
 import { CoderProvider } from '../modules/providers/generated/coder/provider/index.ts';
+import { declareEgress, egressVariables } from '../modules/workspace/egress-variables.ts';
 import { TemplateStack } from '../modules/workspace/template-stack.ts';
 import { flag, optionalText, rule, variable } from '../modules/workspace/variable.ts';
 import { standardSizes, type TemplateOptions } from './template-options.ts';
@@ -30,8 +32,11 @@ export class DockerTemplate extends TemplateStack {
       admin: { maxProfile: 'ask', sizes: { leastMemoryMb, ...most } },
       form: { leastMemoryMb, defaults: { ...standard, ...defaults }, diskWhen: 'var.disk_quota' },
       startScript: reachesTheHost,
+      coderUrl: reachesTheHost,
     });
     this.addVariables();
+    egressVariables(this);
+    declareEgress(this, `"http://${names.containers.egress}:${String(egressPort)}"`, parts.choices.repository);
     dockerWorkspace(this, parts);
   }
 
@@ -65,6 +70,17 @@ export class DockerTemplate extends TemplateStack {
         ),
       ],
     });
+    variable(this, 'egress_network', {
+      description: 'Docker network through which the proxies of workspaces reach the outside.',
+      type: 'string',
+      default: 'bridge',
+      validation: [
+        rule(
+          'can(regex("^[A-Za-z0-9][A-Za-z0-9_.-]*$", var.egress_network)) && !contains(["host", "none"], var.egress_network)',
+          'Give the name of a network of the Docker daemon, such as "bridge"; "host" is none.',
+        ),
+      ],
+    });
     flag(
       this,
       'disk_quota',
@@ -74,9 +90,9 @@ export class DockerTemplate extends TemplateStack {
 }
 
 /**
- * Coder's start script. A deployment on this very machine calls itself localhost, which inside a container is the
+ * Coder's start script, or its address. A deployment on this very machine calls itself localhost, which inside a container is the
  * container: the host's name takes its place.
  */
-function reachesTheHost(initScript: string): string {
-  return `replace(${initScript}, "/localhost|127\\\\.0\\\\.0\\\\.1/", "host.docker.internal")`;
+function reachesTheHost(text: string): string {
+  return `replace(${text}, "/localhost|127\\\\.0\\\\.0\\\\.1/", "host.docker.internal")`;
 }

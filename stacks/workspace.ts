@@ -8,6 +8,7 @@ import { ideApp, openCodeApp } from '../modules/workspace/apps.ts';
 import { choicesOf, type Choices } from '../modules/workspace/choices.ts';
 import { cloneRepository } from '../modules/workspace/clone-repository.ts';
 import type { ContainerSpec } from '../modules/workspace/container.ts';
+import { egressContainer } from '../modules/workspace/egress-container.ts';
 import { helperProgram } from '../modules/workspace/helper-program.ts';
 import { outriggerApp } from '../modules/workspace/outrigger-app.ts';
 import { workspaceForm, type FormProps } from '../modules/workspace/parameters.ts';
@@ -22,6 +23,8 @@ export interface WorkspaceProps {
   readonly form: FormProps;
   /** HCL expression of the script that starts Coder's agent, from the expression of what Coder offers. */
   readonly startScript: (initScript: string) => string;
+  /** HCL expression of how Coder is reached from a workspace, from that of its address; default: as it is. */
+  readonly coderUrl?: (accessUrl: string) => string;
   /** What the platform promises beyond a container; without it nothing. */
   readonly claim?: RuntimeClaim;
 }
@@ -39,6 +42,7 @@ export interface WorkspaceParts {
   readonly context: WorkspaceContext;
   readonly choices: Choices;
   readonly init: ContainerSpec;
+  readonly egress: ContainerSpec;
   readonly containers: readonly ContainerSpec[];
 }
 
@@ -46,7 +50,10 @@ export interface WorkspaceParts {
  * Everything of a workspace that is the same on every platform: variables, form, presets, Coder's agent with its apps
  * and scripts, and the description of the containers.
  */
-export function workspace(scope: Construct, { admin, form, startScript, claim }: WorkspaceProps): WorkspaceParts {
+export function workspace(
+  scope: Construct,
+  { admin, form, startScript, coderUrl = (url) => url, claim }: WorkspaceProps,
+): WorkspaceParts {
   const variables = new AdminVariables(scope, admin);
   const context = new WorkspaceContext(scope);
   workspaceForm(scope, form);
@@ -70,6 +77,7 @@ export function workspace(scope: Construct, { admin, form, startScript, claim }:
     context,
     choices,
     init: initContainer(),
+    egress: egressContainer(context, agent, coderUrl(`${context.workspace.fqn}.access_url`)),
     containers: [
       workerContainer({ ...parts, startScript: startScript(`${agent.fqn}.init_script`) }),
       sidecarContainer(parts),

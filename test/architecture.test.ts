@@ -12,6 +12,7 @@ const rooms = [
   'secrets',
   'coder',
   'identity',
+  'egress',
   'gateway',
   'agents',
   'broker',

@@ -13,12 +13,17 @@ import type { WorkspaceVolume } from './workspace-volume.ts';
 /** Programs are built and run in /tmp, so it may execute; it counts against the memory limit. */
 const temporary = 'rw,exec,nosuid,nodev,size=1g,mode=1777';
 
+/** A deployment on the Docker host itself is reached by this name. */
+export const hostOfDocker = { host: 'host.docker.internal', ip: 'host-gateway' } as const;
+
 /** What stands above each container. */
 const comments: Readonly<Record<string, string>> = {
   [names.containers.init]:
     'Fills /tools and gives empty volumes their owner, then ends. It has no network, and the others wait for it.',
   [names.containers.worker]:
     "The person's: Coder's agent, terminals, the editor. Only here are the home folder and the agent's token.",
+  [names.containers.egress]:
+    'The one door of the workspace, in its network and in one that leads out. It passes on what the list allows, by name.',
   [names.containers.sidecar]:
     "The agent's: bridge and OpenCode in the worker's image and network, without its home, processes and token.",
 };
@@ -29,20 +34,23 @@ export interface DockerContainerProps {
   readonly context: WorkspaceContext;
   readonly spec: ContainerSpec;
   readonly volumes: DockerVolumes;
-  readonly networkMode: string;
+  /** Of another container, or the networks it is in itself. */
+  readonly networkMode?: string;
+  readonly networks?: readonly { readonly name: string; readonly aliases?: string[] }[];
   readonly dependsOn?: readonly Container[];
 }
 
 /** One container of the workspace that stays until the workspace stops. */
 export function dockerContainer(scope: Construct, props: DockerContainerProps): Container {
-  const { context, spec, volumes, networkMode, dependsOn = [] } = props;
+  const { context, spec, volumes, networkMode, networks, dependsOn = [] } = props;
   const isWorker = spec.name === names.containers.worker;
   const made = new Container(scope, `container:${spec.name}`, {
     ...describe(spec),
     count: context.startCount,
     name: context.containerName(isWorker ? undefined : spec.name),
     runtime: interpolation('var.container_runtime'),
-    networkMode,
+    ...(networkMode === undefined ? {} : { networkMode }),
+    ...(networks === undefined ? {} : { networksAdvanced: [...networks], host: [hostOfDocker] }),
     mounts: spec.mounts.map((one) => mount(volumes, one)),
     destroyGraceSeconds: spec.graceSeconds,
     stopTimeout: spec.graceSeconds,

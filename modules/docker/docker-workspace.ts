@@ -5,6 +5,8 @@ import type { Choices } from '../workspace/choices.ts';
 import { volumes, type ContainerSpec, type VolumeName } from '../workspace/container.ts';
 import type { WorkspaceContext } from '../workspace/workspace-context.ts';
 import { declareLabels } from '../workspace/labels.ts';
+import { egressWhen } from '../workspace/egress-container.ts';
+import { proxiedEnvironment } from '../workspace/egress-variables.ts';
 import { hideResource, resourceFacts } from '../workspace/workspace-metadata.ts';
 import { dockerContainer, dockerInitContainer, type DockerVolumes } from './docker-container.ts';
 import { WorkspaceNetwork } from './workspace-network.ts';
@@ -14,6 +16,7 @@ export interface DockerWorkspaceProps {
   readonly context: WorkspaceContext;
   readonly choices: Choices;
   readonly init: ContainerSpec;
+  readonly egress: ContainerSpec;
   readonly containers: readonly ContainerSpec[];
 }
 
@@ -23,21 +26,37 @@ const runSizeMib = 4;
 const toolsSize = '512M';
 
 /** A Coder workspace on a Docker host: its network, its volumes, the init container, and the containers that stay. */
-export function dockerWorkspace(scope: Construct, { context, choices, init, containers }: DockerWorkspaceProps): void {
+export function dockerWorkspace(
+  scope: Construct,
+  { context, choices, init, egress, containers }: DockerWorkspaceProps,
+): void {
   declareLabels(scope, context);
   const mounted = makeVolumes(scope, context);
   const network = new WorkspaceNetwork(scope, context);
   const first = dockerInitContainer(scope, { context, spec: init, volumes: mounted });
-  for (const spec of containers) {
+  const door = dockerContainer(scope, {
+    ...{ context, spec: egress, volumes: mounted },
+    networks: [
+      { name: network.network, aliases: [names.containers.egress] },
+      { name: interpolation('var.egress_network') },
+    ],
+    dependsOn: [first],
+  });
+  for (const one of containers) {
+    const spec = { ...one, environment: { ...one.environment, ...proxiedEnvironment } };
     const made = dockerContainer(scope, {
       ...{ context, spec, volumes: mounted },
       networkMode: network.mode,
-      dependsOn: [first],
+      dependsOn: [first, door],
     });
     if (spec.name === names.containers.worker) resourceFacts(scope, context, spec.name, made.fqn, facts(choices));
   }
   hideResource(scope, context, names.containers.network, network.owner.fqn);
   hideResource(scope, context, init.name, first.fqn);
+  hideResource(scope, context, egress.name, door.fqn).addOverride(
+    'count',
+    interpolation(`${egressWhen} ? ${context.workspace.fqn}.start_count : 0`),
+  );
 }
 
 /** What Coder shows of the workspace. */

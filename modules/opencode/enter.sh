@@ -6,6 +6,7 @@
 # WORKSPACE_DIR        default /workspace; WORKSPACE_PATH says the same
 # CUSTOM_CA_CERT_PATH  PEM file that is trusted beside the image's own certificates
 # HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY  in either case; empty counts as not set
+# OUTRIGGER_EGRESS_PROXIED  not empty: the cluster's own names go through the proxy too
 #
 # Only what every sh can do, and no program of the image but those that join certificates: the root may be read-only,
 # the user unknown, and PATH anything.
@@ -99,7 +100,10 @@ spell_both ALL_PROXY all_proxy
 
 if [ -n "${HTTP_PROXY:-}${HTTPS_PROXY:-}${ALL_PROXY:-}" ]; then
   direct=${NO_PROXY:-${no_proxy:-}}
-  for host in localhost 127.0.0.1 ::1 .svc .cluster.local; do
+  # Where the network leads to the proxy alone, even a service of the cluster is reached through it.
+  local='localhost 127.0.0.1 ::1'
+  [ -n "${OUTRIGGER_EGRESS_PROXIED:-}" ] || local="$local .svc .cluster.local"
+  for host in $local; do
     case ,$direct, in
       *,"$host",*) ;;
       *) direct=${direct:+$direct,}$host ;;

@@ -41,6 +41,7 @@ fill_tools() {
   put runtime-proof 0555
   put bridge.js 0444
   put helper.js 0444
+  put egress.js 0444
   put opencode.json 0444
   put tui.json 0444
   cp "$source/version" "$tools/.version"

@@ -77,7 +77,18 @@ const egress = dynamic({
 
 const docker: Readonly<Record<string, Arguments>> = {
   docker_container: {
-    ...any('attach', 'count', 'cpus', 'depends_on', 'destroy_grace_seconds', 'hostname', 'image', 'init', 'logs'),
+    ...any(
+      'attach',
+      'count',
+      'cpus',
+      'depends_on',
+      'destroy_grace_seconds',
+      'dns',
+      'hostname',
+      'image',
+      'init',
+      'logs',
+    ),
     ...any('memory', 'memory_swap', 'must_run', 'name', 'network_mode', 'privileged', 'read_only', 'restart'),
     ...any('runtime', 'stop_timeout', 'user', 'working_dir'),
     capabilities,
@@ -91,11 +102,11 @@ const docker: Readonly<Record<string, Arguments>> = {
       ...any('read_only', 'source', 'target', 'type'),
       volume_options: block(any('no_copy')),
     }),
-    networks_advanced: block(any('name')),
+    networks_advanced: block({ ...any('name'), aliases: 'list' }),
     security_opts: 'list',
     tmpfs: 'map',
   },
-  docker_network: { ...any('count', 'driver', 'name'), labels },
+  docker_network: { ...any('count', 'driver', 'internal', 'name', 'options'), labels },
   docker_volume: { ...any('driver', 'driver_opts', 'name'), labels, lifecycle },
 };
 

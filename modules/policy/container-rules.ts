@@ -8,13 +8,19 @@ const onContainers = (id: string, check: (body: Body, declared: Declared) => str
   check: (declared) => (declared.type === 'docker_container' ? check(declared.body, declared) : undefined),
 });
 
-const agentModeCount = /^\$\{local\.agent_mode == "(sidecar|process)" \? data\.coder_workspace\.me\.start_count : 0\}$/;
+const agentModeCount =
+  /^\$\{(?:local\.agent_mode == "(?:sidecar|process)"|var\.egress != "open") \? data\.coder_workspace\.me\.start_count : 0\}$/;
 /** A condition around `{ size = "…" }`, which has no other key, and null. */
 const sizeOrNothing = /^\$\{var\.\w+ \? \{ size = "[^"]*(\$\{[^"}]*\})?[^"]*" \} : null\}$/;
 const startCount = '${data.coder_workspace.me.start_count}';
 /** By number, because a name means what the image says it means, and Docker reads "+0" as 0. */
 const plainUser = /^[1-9]\d{0,8}(:\d{1,9})?$/;
 const ownNetwork = '${docker_network.workspace[0].name}';
+/** What closes the network of a workspace, unless its admin leaves the way out open. */
+const closed = '${var.egress != "open"}';
+const hostless = '${var.egress != "open" ? { "com.docker.network.bridge.inhibit_ipv4" = "true" } : {}}';
+const nameless = '${var.egress != "open" ? ["192.0.2.1"] : null}';
+const outerNetwork = '${var.egress_network}';
 const netOfPod = 'container:${docker_container.net[0].id}';
 const ownVolume = /^\$\{docker_volume\.[\w-]+\.name\}$/;
 
@@ -68,9 +74,10 @@ export const containerRules: readonly Rule[] = [
       ? undefined
       : `joins a namespace of the host (${[...shared, ...(own ? [] : ['network_mode'])].join(', ')}). Remove it.`;
   }),
-  onContainers('network', (body) => {
+  onContainers('network', (body, { name: declaredName }) => {
     const joined = certainBlocksOf(body, 'networks_advanced');
-    const isOwn = blocksOf(body, 'networks_advanced').every(({ name }) => name === ownNetwork);
+    const may = declaredName === names.containers.egress ? [ownNetwork, outerNetwork] : [ownNetwork];
+    const isOwn = blocksOf(body, 'networks_advanced').every(({ name }) => may.includes(String(name)));
     return isOwn && (body.network_mode !== undefined || joined.length > 0)
       ? undefined
       : `joins a network where workspaces of different people meet. Join ${ownNetwork} only.`;
@@ -114,6 +121,18 @@ export const containerRules: readonly Rule[] = [
         ? undefined
         : `uses the driver ${JSON.stringify(body.driver)}, which puts the workspace into a network of the host. Use "bridge".`,
   },
+  {
+    id: 'network-internal',
+    check: ({ type, name, body }) =>
+      type !== 'docker_network' || name !== 'workspace' || (body.internal === closed && body.options === hostless)
+        ? undefined
+        : `leads out of the workspace past its list. Set internal = ${closed.slice(2, -1)} and options = ${hostless.slice(2, -1)}.`,
+  },
+  onContainers('network-names', (body, { name }) =>
+    name !== names.containers.network || body.dns === nameless
+      ? undefined
+      : `asks name servers outside, which carries data out. Set dns = ${nameless.slice(2, -1)}.`,
+  ),
   {
     id: 'ephemeral',
     check: ({ kind, type, body }) =>

@@ -23,7 +23,7 @@ const judgedTypes = new Set([
 ]);
 
 const digest = new RegExp(`${digestPattern}$`);
-const chosenByAdmin = /^\$\{(var\.\w+_image|local\.executor_image)\}$/;
+const chosenByAdmin = /^\$\{(var\.\w+_image|var\.executor_images\[0\]|local\.executor_image)\}$/;
 const secretName = /(^|_)(secret|token|password|credential|api_key|private_key)(_|$)/;
 const ourTokens = new RegExp(`(${Object.values(tokenPrefix).join('|')})([A-Za-z0-9]+_)?[A-Za-z0-9_-]{43}`);
 const agentToken = /coder_agent\.[\w-]+(\[\d+\])?\.token/;
@@ -135,10 +135,15 @@ function secretInSidecarOnly({ kind, type, name, body }: Declared): string | und
   const using = stringsIn(body).filter((text) => templateSecret.test(text));
   if (using.length === 0) return undefined;
   const inSidecar = type === 'docker_container' && name === names.containers.sidecar;
+  // The proxy's own proof, which registers nothing.
+  const inProxy =
+    type === 'docker_container' &&
+    name === names.containers.egress &&
+    using.every((text) => text.includes(':egress:$'));
   const inWorker = type === 'coder_env' && name === 'bridge-proof' && String(body.count).includes('== "process" ?');
   const inSecret = type === 'kubernetes_secret_v1';
   const proof = inSecret ? ((body.data ?? {}) as Body)[bridgeEnvironment.proof] : undefined;
-  const environment = stringsIn(inSidecar ? body.env : inWorker ? body.value : proof);
+  const environment = stringsIn(inSidecar || inProxy ? body.env : inWorker ? body.value : proof);
   const onlyHashed = using.every((text) => environment.includes(text) && !templateSecret.test(withoutHashes(text)));
   return onlyHashed
     ? undefined

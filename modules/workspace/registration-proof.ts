@@ -14,8 +14,17 @@ export interface ProofIds {
  * with its build; the second hash keeps a proof from being extended.
  */
 export function registrationProof(ids: ProofIds): string {
+  return proof(ids, '');
+}
+
+/** The same for the proxy, which is told other things: neither proof works in place of the other. */
+export function egressProof(ids: ProofIds): string {
+  return proof(ids, 'egress:');
+}
+
+function proof(ids: ProofIds, purpose: string): string {
   const secret = 'var.outrigger_secret';
-  const inner = `sha256("\${${secret}}:\${${ids.workspaceId}}:\${${ids.ownerId}}:\${${ids.workspaceAgentId}}")`;
+  const inner = `sha256("\${${secret}}:\${${ids.workspaceId}}:\${${ids.ownerId}}:${purpose}\${${ids.workspaceAgentId}}")`;
   return `${interpolation(`split("_", ${secret})[1]`)}.${interpolation(`sha256("\${${secret}}:\${${inner}}")`)}`;
 }
 

@@ -19,13 +19,14 @@ export function oneOf(
   description: string,
   values: readonly string[],
   byDefault: string,
+  more: ReturnType<typeof rule>[] = [],
 ): TerraformVariable {
   const choices = values.join(', ');
   return variable(scope, name, {
     description: `${description}: ${choices}.`,
     type: 'string',
     default: byDefault,
-    validation: [rule(`contains(${listOf(values)}, var.${name})`, `Choose one of ${choices}.`)],
+    validation: [rule(`contains(${listOf(values)}, var.${name})`, `Choose one of ${choices}.`), ...more],
   });
 }
 

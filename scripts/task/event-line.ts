@@ -11,6 +11,9 @@ const word = (value: unknown): string => {
 };
 const behind = (value: unknown): string => (word(value) === '' ? '' : ` (${word(value)})`);
 
+const hosts = (value: unknown): string =>
+  (Array.isArray(value) ? value : []).map((one) => word((one as { host?: unknown } | null)?.host)).join(', ');
+
 type Describe = (data: TaskEvent['data']) => string;
 
 /** The events worth a line, and their words. */
@@ -38,6 +41,7 @@ const lines: Partial<Record<TaskEvent['type'], Describe>> = {
   'checkpoint.created': (data) => `checkpoint ${word(data['number'])} saved`,
   'checkpoint.restored': (data) => `checkpoint ${word(data['number'])} restored`,
   'artifact.stored': (data) => `file ${word(data['name'])} kept (${word(data['bytes'])} bytes)`,
+  'egress.blocked': (data) => `may not reach ${hosts(data['hosts'])}; outrigger egress request asks for it`,
   'bridge.notice': (data) => `notice: ${word(data['notice'])}`,
 };
 

@@ -372,11 +372,89 @@ variable "container_runtime" {
   }
 }
 
+variable "egress_network" {
+  description = "Docker network through which the proxies of workspaces reach the outside."
+  type        = string
+  default     = "bridge"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_.-]*$", var.egress_network)) && !contains(["host", "none"], var.egress_network)
+    error_message = "Give the name of a network of the Docker daemon, such as \"bridge\"; \"host\" is none."
+  }
+}
+
 variable "disk_quota" {
   description = "Whether Docker's filesystem has project quotas (xfs with pquota), so that disks have a size."
   type        = bool
   default     = false
   nullable    = false
+}
+
+# The way out. It holds for the person as well as for the agent; docs/egress.md says what it stops.
+variable "egress" {
+  description = "What workspaces may reach, besides Outrigger and Coder: what is listed here, nothing more, or everything: allowlist, local-only, open."
+  type        = string
+  default     = "allowlist"
+  nullable    = false
+
+  validation {
+    condition     = contains(["allowlist", "local-only", "open"], var.egress)
+    error_message = "Choose one of allowlist, local-only, open."
+  }
+
+  validation {
+    condition     = var.egress == "open" || (var.http_proxy == "" && var.https_proxy == "")
+    error_message = "Workspaces have a proxy of their own, which does not go through yours. Leave http_proxy and https_proxy empty, or set egress to \"open\" and keep the list in your proxy."
+  }
+}
+
+variable "egress_hosts" {
+  description = "Hosts that workspaces may reach, \"example.com\", or \"*.example.com\" for what is below it, or either with \":port\"."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for host in var.egress_hosts : can(regex("^([*][.])?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?([.][a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*(:[1-9][0-9]{0,4})?$", host))])
+    error_message = "Give names in lower case, such as \"git.example.com\", \"*.example.com\" or \"git.example.com:8443\"."
+  }
+
+  validation {
+    condition     = alltrue([for host in var.egress_hosts : !can(regex("^[*][.][^.]*$", host))])
+    error_message = "A whole top-level domain is no list. Name what is below it, such as \"*.example.com\"."
+  }
+}
+
+variable "egress_presets" {
+  description = "Registries that workspaces may reach: npm, pypi, crates, go, maven, rubygems, debian, ubuntu, nix, open-vsx, github, none."
+  type        = list(string)
+  default     = ["npm", "pypi", "crates", "go", "debian", "ubuntu", "nix"]
+  nullable    = false
+
+  validation {
+    condition     = length(var.egress_presets) > 0 && length(distinct(var.egress_presets)) == length(var.egress_presets) && alltrue([for one in var.egress_presets : contains(["npm", "pypi", "crates", "go", "maven", "rubygems", "debian", "ubuntu", "nix", "open-vsx", "github", "none"], one)])
+    error_message = "List at least one of npm, pypi, crates, go, maven, rubygems, debian, ubuntu, nix, open-vsx, github, none, each once."
+  }
+}
+
+variable "egress_repository" {
+  description = "Whether workspaces may reach the host of the repository that their owner chose."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "egress_private_cidrs" {
+  description = "Private networks in which a listed host may lie, such as \"10.0.0.0/8\"; Outrigger and Coder need not be in them."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for cidr in var.egress_private_cidrs : can(cidrhost(cidr, 0))])
+    error_message = "Give ranges such as \"10.0.0.0/8\"."
+  }
 }
 
 locals {
@@ -406,6 +484,24 @@ locals {
     OUTRIGGER_WORKSPACE_AGENT_ID = coder_agent.main.id
     OUTRIGGER_WORKSPACE_ID       = data.coder_workspace.me.id
   }
+  http_proxy  = var.egress == "open" ? var.http_proxy : "http://egress:3128"
+  https_proxy = var.egress == "open" ? var.https_proxy : "http://egress:3128"
+  no_proxy    = var.egress == "open" ? var.no_proxy : ""
+  egress_preset_hosts = {
+    crates   = ["crates.io", "index.crates.io", "static.crates.io", "static.rust-lang.org"]
+    debian   = ["deb.debian.org", "security.debian.org"]
+    github   = ["github.com", "api.github.com", "codeload.github.com", "*.githubusercontent.com"]
+    go       = ["proxy.golang.org", "sum.golang.org"]
+    maven    = ["repo.maven.apache.org", "repo1.maven.org"]
+    nix      = ["cache.nixos.org", "channels.nixos.org"]
+    none     = []
+    npm      = ["registry.npmjs.org", "registry.yarnpkg.com"]
+    open-vsx = ["open-vsx.org", "*.open-vsx.org"]
+    pypi     = ["pypi.org", "files.pythonhosted.org"]
+    rubygems = ["rubygems.org", "index.rubygems.org"]
+    ubuntu   = ["archive.ubuntu.com", "security.ubuntu.com", "ports.ubuntu.com"]
+  }
+  egress_hosts = distinct(concat(var.egress_hosts, flatten([for one in var.egress_presets : local.egress_preset_hosts[one]]), [for host in try(regex("^https?://(?:[^/?#@]*@)?([^/?#@]+)", lower(data.coder_parameter.git_repository.value)), []) : host if var.egress_repository && can(regex("^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?([.][a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*(:[1-9][0-9]{0,4})?$", host))]))
   labels = {
     "coder.owner"            = data.coder_workspace_owner.me.name
     "coder.owner_id"         = data.coder_workspace_owner.me.id
@@ -1723,12 +1819,15 @@ resource "docker_volume" "run" {
   }
 }
 
-# A network of this workspace alone: no other workspace is in it, and no port is published.
+# A network of this workspace alone: no other workspace is in it, and no port is published. Unless egress is open it
+# leads nowhere but to the proxy; not even the host has an address in it.
 resource "docker_network" "workspace" {
   count = data.coder_workspace.me.start_count
 
-  name   = "coder-${data.coder_workspace.me.id}"
-  driver = "bridge"
+  name     = "coder-${data.coder_workspace.me.id}"
+  driver   = "bridge"
+  internal = var.egress != "open"
+  options  = var.egress != "open" ? { "com.docker.network.bridge.inhibit_ipv4" = "true" } : {}
 
   dynamic "labels" {
     for_each = merge(local.labels, { "coder.workspace_name" = data.coder_workspace.me.name, "outrigger/container" = "net" })
@@ -1752,6 +1851,7 @@ resource "docker_container" "net" {
   env           = ["WORKSPACE_DIR=/workspace"]
   user          = "1000:0"
   cpus          = "0.25"
+  dns           = var.egress != "open" ? ["192.0.2.1"] : null
   init          = true
   memory        = 64
   memory_swap   = 64
@@ -1866,6 +1966,95 @@ resource "docker_container" "opencode-init" {
   }
 }
 
+# The one door of the workspace, in its network and in one that leads out. It passes on what the list allows, by name.
+resource "docker_container" "egress" {
+  count = var.egress != "open" ? data.coder_workspace.me.start_count : 0
+
+  name        = "coder-${data.coder_workspace_owner.me.name}-${lower(data.coder_workspace.me.name)}.egress"
+  image       = var.executor_images[0]
+  entrypoint  = ["/tools/enter", "/tools/opencode", "/tools/egress.js"]
+  working_dir = "/"
+  env = [
+    "BUN_BE_BUN=1",
+    "TOOLS_DIR=/tools",
+    "WORKSPACE_DIR=/workspace",
+    "CUSTOM_CA_CERT_PATH=/etc/ssl/certs/custom-ca/tls.crt",
+    "OUTRIGGER_EGRESS=${var.egress}",
+    "OUTRIGGER_EGRESS_HOSTS=${join(",", local.egress_hosts)}",
+    "OUTRIGGER_EGRESS_PRIVATE=${join(",", var.egress_private_cidrs)}",
+    "OUTRIGGER_URL=${var.outrigger_url}",
+    "OUTRIGGER_CODER_URL=${replace(data.coder_workspace.me.access_url, "/localhost|127\\.0\\.0\\.1/", "host.docker.internal")}",
+    "OUTRIGGER_WORKSPACE_ID=${data.coder_workspace.me.id}",
+    "OUTRIGGER_WORKSPACE_AGENT_ID=${coder_agent.main.id}",
+    "OUTRIGGER_EGRESS_PROOF=${split("_", var.outrigger_secret)[1]}.${sha256("${var.outrigger_secret}:${sha256("${var.outrigger_secret}:${data.coder_workspace.me.id}:${data.coder_workspace_owner.me.id}:egress:${coder_agent.main.id}")}")}",
+  ]
+  user                  = "1000:0"
+  cpus                  = "0.5"
+  destroy_grace_seconds = 10
+  memory                = 256
+  memory_swap           = 256
+  privileged            = false
+  read_only             = true
+  restart               = "no"
+  runtime               = var.container_runtime
+  security_opts         = ["no-new-privileges:true"]
+  stop_timeout          = 10
+  tmpfs = {
+    "/tmp" = "rw,exec,nosuid,nodev,size=1g,mode=1777"
+  }
+
+  capabilities {
+    drop = ["ALL"]
+  }
+
+  host {
+    host = "host.docker.internal"
+    ip   = "host-gateway"
+  }
+
+  mounts {
+    source    = docker_volume.tools.name
+    type      = "volume"
+    read_only = true
+    target    = "/tools"
+
+    volume_options {
+      no_copy = true
+    }
+  }
+
+  mounts {
+    source    = docker_volume.custom-ca.name
+    type      = "volume"
+    read_only = true
+    target    = "/etc/ssl/certs/custom-ca"
+
+    volume_options {
+      no_copy = true
+    }
+  }
+
+  networks_advanced {
+    name    = docker_network.workspace[0].name
+    aliases = ["egress"]
+  }
+
+  networks_advanced {
+    name = var.egress_network
+  }
+
+  dynamic "labels" {
+    for_each = merge(local.labels, { "coder.workspace_name" = data.coder_workspace.me.name, "outrigger/container" = "egress" })
+
+    content {
+      label = labels.key
+      value = labels.value
+    }
+  }
+
+  depends_on = [docker_container.opencode-init]
+}
+
 # The person's: Coder's agent, terminals, the editor. Only here are the home folder and the agent's token.
 resource "docker_container" "worker" {
   count = data.coder_workspace.me.start_count
@@ -1892,9 +2081,9 @@ resource "docker_container" "worker" {
     "GIT_REF=${coalesce(local.git_ref, "HEAD")}",
     "REPOS_JSON=${local.more_repositories}",
     "CUSTOM_CA_CERT_PATH=/etc/ssl/certs/custom-ca/tls.crt",
-    "HTTP_PROXY=${var.http_proxy}",
-    "HTTPS_PROXY=${var.https_proxy}",
-    "NO_PROXY=${var.no_proxy}",
+    "HTTP_PROXY=${local.http_proxy}",
+    "HTTPS_PROXY=${local.https_proxy}",
+    "NO_PROXY=${local.no_proxy}",
     "HOME=/home/coder",
     "OUTRIGGER_IDE=${local.ide}",
     "OUTRIGGER_IDE_ENABLED=${local.ide_enabled}",
@@ -1907,6 +2096,7 @@ resource "docker_container" "worker" {
     "CODER_AGENT_EXP_MCP_CONFIG_FILES=/home/coder/.mcp.json",
     "CODER_AGENT_EXP_SKILLS_DIRS=/home/coder/.coder/skills",
     "CODER_AGENT_DEVCONTAINERS_ENABLE=false",
+    "OUTRIGGER_EGRESS_PROXIED=${var.egress == "open" ? "" : "true"}",
     "CODER_AGENT_TOKEN=${coder_agent.main.token}",
     "OUTRIGGER_HARNESS_KEY=${sha256("harness:${coder_agent.main.token}")}",
   ]
@@ -1998,7 +2188,7 @@ resource "docker_container" "worker" {
     }
   }
 
-  depends_on = [docker_container.opencode-init]
+  depends_on = [docker_container.opencode-init, docker_container.egress]
 }
 
 # The agent's: bridge and OpenCode in the worker's image and network, without its home, processes and token.
@@ -2023,9 +2213,9 @@ resource "docker_container" "opencode" {
     "GIT_REF=${coalesce(local.git_ref, "HEAD")}",
     "REPOS_JSON=${local.more_repositories}",
     "CUSTOM_CA_CERT_PATH=/etc/ssl/certs/custom-ca/tls.crt",
-    "HTTP_PROXY=${var.http_proxy}",
-    "HTTPS_PROXY=${var.https_proxy}",
-    "NO_PROXY=${var.no_proxy}",
+    "HTTP_PROXY=${local.http_proxy}",
+    "HTTPS_PROXY=${local.https_proxy}",
+    "NO_PROXY=${local.no_proxy}",
     "OUTRIGGER_URL=${var.outrigger_url}",
     "OUTRIGGER_WORKSPACE_ID=${data.coder_workspace.me.id}",
     "OUTRIGGER_OWNER_ID=${data.coder_workspace_owner.me.id}",
@@ -2034,6 +2224,7 @@ resource "docker_container" "opencode" {
     "OUTRIGGER_AWAIT_WORKER=true",
     "HOME=/var/lib/outrigger-agent",
     "OUTRIGGER_AGENT_DIR=/var/lib/outrigger-agent",
+    "OUTRIGGER_EGRESS_PROXIED=${var.egress == "open" ? "" : "true"}",
     "OUTRIGGER_PROOF=${split("_", var.outrigger_secret)[1]}.${sha256("${var.outrigger_secret}:${sha256("${var.outrigger_secret}:${data.coder_workspace.me.id}:${data.coder_workspace_owner.me.id}:${coder_agent.main.id}")}")}",
     "OUTRIGGER_HARNESS_KEY=${sha256("harness:${coder_agent.main.token}")}",
   ]
@@ -2129,7 +2320,7 @@ resource "docker_container" "opencode" {
     }
   }
 
-  depends_on = [docker_container.opencode-init]
+  depends_on = [docker_container.opencode-init, docker_container.egress]
 }
 
 # What Coder shows of the workspace; everybody who may see it reads this.
@@ -2181,4 +2372,11 @@ resource "coder_metadata" "opencode-init" {
 
   hide        = true
   resource_id = docker_container.opencode-init[0].id
+}
+
+resource "coder_metadata" "egress" {
+  count = var.egress != "open" ? data.coder_workspace.me.start_count : 0
+
+  hide        = true
+  resource_id = docker_container.egress[0].id
 }

@@ -64,7 +64,8 @@ const told =
   ({ workspaceId, workspaceName, ownerId, choices, externalAuth }: Build): DataValues =>
   (type, configuration) => {
     if (type === 'coder_parameter') return { value: choices[String(configuration.name)] ?? configuration.default };
-    if (type === 'coder_workspace') return { id: workspaceId, name: workspaceName, start_count: 1 };
+    if (type === 'coder_workspace')
+      return { id: workspaceId, name: workspaceName, start_count: 1, access_url: 'https://coder.example.test' };
     if (type === 'coder_workspace_owner')
       return { id: ownerId, name: 'ada', full_name: 'Ada L.', email: 'ada@example.test' };
     if (type === 'coder_external_auth') return { access_token: externalAuth?.(String(configuration.id)) ?? '' };

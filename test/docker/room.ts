@@ -120,7 +120,13 @@ export async function openRoom(options: RoomOptions = {}): Promise<Room> {
       ownerId: ada.id,
       agentId: build.agentId,
       agentToken: build.agentToken,
-      variables: { outrigger_url: fromInside(outrigger.url), outrigger_secret: secret, ...options.variables },
+      variables: {
+        outrigger_url: fromInside(outrigger.url),
+        outrigger_secret: secret,
+        // The repository's server runs on this machine.
+        egress_private_cidrs: [`${gateway}/32`],
+        ...options.variables,
+      },
       choices: { git_repository: repository, ...choices },
       images: { ...images, executor: options.executor ?? images.executor, own: options.own },
       externalAuth: options.externalAuth,

@@ -35,13 +35,13 @@ describe.each(everyTemplate)('the containers of the template %s', (_name, view) 
     if (folder === undefined || kept === undefined) throw new Error('There is no temporary folder.');
     try {
       // The image of the init container as its Dockerfile makes it, with stand-ins for what is not text.
-      const image = /COPY dist\/bridge.js dist\/helper.js modules\/opencode\/opencode.json modules\/opencode\/tui.json/;
+      const image = /COPY dist\/bridge.js dist\/helper.js dist\/egress.js modules\/opencode\/opencode.json modules\/opencode\/tui.json/;
       expect(read('modules/opencode/Dockerfile')).toMatch(image);
       for (const name of ['opencode.json', 'tui.json', 'init.sh'])
         copyFileSync(file(`modules/opencode/${name}`), join(kept, name));
       for (const name of ['attach', 'enter', 'runtime-proof'])
         copyFileSync(file(`modules/opencode/${name}.sh`), join(kept, name));
-      for (const name of ['opencode', 'rg', 'bridge.js', 'helper.js', 'version']) writeFileSync(join(kept, name), '');
+      for (const name of ['opencode', 'rg', 'bridge.js', 'helper.js', 'egress.js', 'version']) writeFileSync(join(kept, name), '');
       const inside = {
         PATH: '/usr/bin:/bin',
         CUSTOM_CA_DIR: '/nowhere',

@@ -8,6 +8,7 @@ import { keepGitFacts } from './git-facts.ts';
 import type { Harness } from './harness.ts';
 import { makeHarnessParts } from './harness-parts.ts';
 import { makeIde } from './ide.ts';
+import { proxyFor } from './proxy-for.ts';
 import { openLink, type Commands, type Link } from './link.ts';
 import { textOf, type SecretKeeper } from './log.ts';
 import { keyOf, makeOutbox } from './outbox.ts';
@@ -130,6 +131,7 @@ export function startBridge(parts: BridgeParts): Bridge {
   });
 
   const link: Link = openLink({
+    proxy: proxyFor(settings.url, settings.inherited),
     url: settings.url,
     registrar,
     commands,

@@ -43,6 +43,8 @@ export interface Link {
 
 export interface LinkParts {
   readonly url: string;
+  /** Through which the service is reached; null: directly. */
+  readonly proxy: string | null;
   readonly registrar: Registrar;
   readonly commands: Commands;
   readonly log: Log;
@@ -102,7 +104,7 @@ export function openLink(parts: LinkParts): Link {
   /** Resolves with the close code when the connection is over. */
   function holdConnection(token: string): Promise<number> {
     return new Promise((resolve) => {
-      openSocket(`${parts.url.replace(/^http/, 'ws')}/api/v2/agents/bridge`, token, {
+      openSocket(`${parts.url.replace(/^http/, 'ws')}/api/v2/agents/bridge`, token, parts.proxy, {
         opened: (opening) => {
           socket = opening;
           failures = 0;

@@ -21,7 +21,7 @@ interface RuntimeSocket {
 }
 type RuntimeSocketConstructor = new (
   url: string,
-  options: { headers: Readonly<Record<string, string>> },
+  options: { headers: Readonly<Record<string, string>>; proxy?: string },
 ) => RuntimeSocket;
 
 /** 1006 is "abnormal closure"; no close frame ever carries it. */
@@ -29,9 +29,13 @@ const neverOpened = 1006;
 const openMs = 20_000;
 const isOpenState = 1;
 
-export function openSocket(url: string, token: string, listener: SocketListener): void {
+/** `proxy` is an address, or null for none: unlike `fetch`, the runtime's WebSocket does not look for one itself. */
+export function openSocket(url: string, token: string, proxy: string | null, listener: SocketListener): void {
   const { WebSocket: Constructor } = globalThis as unknown as { WebSocket: RuntimeSocketConstructor };
-  const runtime = new Constructor(url, { headers: { authorization: `Bearer ${token}` } });
+  const runtime = new Constructor(url, {
+    headers: { authorization: `Bearer ${token}` },
+    ...(proxy === null ? {} : { proxy }),
+  });
   let isOver = false;
   const over = (code: number): void => {
     if (isOver) return;

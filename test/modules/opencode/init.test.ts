@@ -22,6 +22,7 @@ const files = {
   attach: '555',
   'bridge.js': '444',
   enter: '555',
+  'egress.js': '444',
   'helper.js': '444',
   opencode: '111',
   'opencode.json': '444',

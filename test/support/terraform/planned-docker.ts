@@ -38,7 +38,16 @@ const options: Readonly<Record<string, (value: never, all: Values) => readonly s
   host: (value: readonly { host: string; ip: string }[]) =>
     value.flatMap(({ host, ip }) => ['--add-host', `${host}:${ip}`]),
   labels: labelFlags,
-  networks_advanced: (value: readonly { name: string }[]) => value.flatMap(({ name }) => ['--network', name]),
+  dns: (value: readonly string[]) => value.flatMap((one) => ['--dns', one]),
+  // Older clients take one network when a container is made; the others are joined before it starts.
+  networks_advanced: (value: readonly PlannedNetwork[]) =>
+    firstNamed(value)
+      .slice(0, 1)
+      .flatMap(({ name, aliases }) => [
+        '--network',
+        name,
+        ...(aliases ?? []).flatMap((one) => ['--network-alias', one]),
+      ]),
   mounts: (value: readonly PlannedMount[]) => value.flatMap((one) => ['--mount', mountOf(one)]),
   ports: (value: readonly { internal: number; external: number; ip: string | null; protocol: string | null }[]) =>
     value.flatMap(({ internal, external, ip, protocol }) => [
@@ -69,6 +78,15 @@ const elsewhere = new Set([
   'healthcheck',
   'max_retry_count',
 ]);
+
+interface PlannedNetwork {
+  readonly name: string;
+  readonly aliases: readonly string[] | null;
+}
+
+/** A plan holds them as a set; the one in which the container has a name comes first. */
+const firstNamed = (networks: readonly PlannedNetwork[]): readonly PlannedNetwork[] =>
+  [...networks].sort((one, other) => (other.aliases?.length ?? 0) - (one.aliases?.length ?? 0));
 
 interface PlannedMount {
   readonly type: string;
@@ -166,6 +184,8 @@ export function plannedDocker(resources: readonly PlannedResource[]): PlannedDoc
       }
       for (const one of containers) {
         await docker(...createArguments(one));
+        const networks = (one.values.networks_advanced ?? []) as readonly PlannedNetwork[];
+        for (const { name } of firstNamed(networks).slice(1)) await docker('network', 'connect', name, nameOf(one));
         await docker('start', ...(one.values.attach === true ? ['--attach'] : []), nameOf(one));
       }
     },
@@ -190,7 +210,13 @@ function volumeArguments(values: Values): readonly string[] {
 }
 
 function networkArguments(values: Values): readonly string[] {
-  return ['network', 'create', '--driver', String(values.driver ?? 'bridge'), ...labelsAndName(values)];
+  const settings = Object.entries((values.options ?? {}) as Record<string, string>);
+  const flags = settings.flatMap(([key, value]) => ['--opt', `${key}=${value}`]);
+  const internal = values.internal === true ? ['--internal'] : [];
+  return [
+    ...['network', 'create', '--driver', String(values.driver ?? 'bridge')],
+    ...[...internal, ...flags, ...labelsAndName(values)],
+  ];
 }
 
 const labelsAndName = ({ labels, name }: Values): readonly string[] => [
