@@ -2,7 +2,10 @@ import type { Authority } from './host-name.ts';
 
 /** Why something was not passed on. */
 export const refusals = {
-  not_listed: [403, 'is not on the list of this workspace. Ask for it: outrigger egress request HOST'],
+  not_listed: [
+    403,
+    'is not on the list of this workspace. Ask Outrigger for it: POST .../workspaces/ID/egress/requests',
+  ],
   private_address: [403, 'leads into a private network, or to this machine or its link. An admin can name the range.'],
   host_mismatch: [403, 'is asked for under another name: the server name or Host says something else.'],
   no_sni: [403, 'is asked for without a server name, so nobody can tell who is meant.'],
@@ -21,7 +24,7 @@ export class Refusal extends Error {
   readonly host: string;
   readonly port: number;
   constructor(why: RefusalReason, { host, port }: Authority) {
-    super(`${host}:${String(port)} ${refusals[why][1].replace('HOST', host)}`);
+    super(`${host}:${String(port)} ${refusals[why][1]}`);
     this.why = why;
     this.host = host;
     this.port = port;

@@ -41,7 +41,7 @@ const lines: Partial<Record<TaskEvent['type'], Describe>> = {
   'checkpoint.created': (data) => `checkpoint ${word(data['number'])} saved`,
   'checkpoint.restored': (data) => `checkpoint ${word(data['number'])} restored`,
   'artifact.stored': (data) => `file ${word(data['name'])} kept (${word(data['bytes'])} bytes)`,
-  'egress.blocked': (data) => `may not reach ${hosts(data['hosts'])}; outrigger egress request asks for it`,
+  'egress.blocked': (data) => `may not reach ${hosts(data['hosts'])}; it can be asked for (docs/egress.md)`,
   'bridge.notice': (data) => `notice: ${word(data['notice'])}`,
 };
 

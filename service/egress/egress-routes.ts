@@ -135,7 +135,7 @@ export function egressRoutes(parts: EgressParts): Route[] {
   }
 
   async function ask(request: Request, response: Response): Promise<EgressRequest> {
-    const workspace = await parts.workspaceOf(response, pathParameter(request, 'id'));
+    const workspace = await parts.workspaceOf(response, pathParameter(request, 'workspaceId'));
     const { host, why } = parse(askBody, request.body ?? {}, 'The request');
     return await database.transaction(async (tx) => {
       const wanted: EgressRequest = {
@@ -199,12 +199,12 @@ export function egressRoutes(parts: EgressParts): Route[] {
   return [
     {
       method: 'get',
-      path: `${base}/workspaces/:id/egress/blocked`,
+      path: `${base}/workspaces/:workspaceId/egress/blocked`,
       guard: 'user',
       summary: 'Lists the hosts that a workspace was refused, the latest first.',
       shape: { answers: { 200: listAnswer(blockedShape) } },
       handler: async (request, response) => {
-        const { id } = await parts.workspaceOf(response, pathParameter(request, 'id'));
+        const { id } = await parts.workspaceOf(response, pathParameter(request, 'workspaceId'));
         const items = (await blockedOf(database, id)).map((one) => ({
           ...one,
           first_at: one.first_at.toISOString(),
@@ -215,7 +215,7 @@ export function egressRoutes(parts: EgressParts): Route[] {
     },
     {
       method: 'post',
-      path: `${base}/workspaces/:id/egress/requests`,
+      path: `${base}/workspaces/:workspaceId/egress/requests`,
       guard: 'user',
       summary: 'Asks that a workspace may reach a host. The same again is the same request while it waits.',
       shape: { body: askBody, answers: { 201: requestShape } },

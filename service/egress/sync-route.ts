@@ -83,7 +83,7 @@ export function egressSyncRoute(parts: EgressSyncParts): Route {
           const fresh = await countBlocked(tx, workspaceId, blocked, clock.now());
           if (fresh.length === 0) return;
           await audit.append(tx, {
-            actor: `egress:${workspaceId}`,
+            actor: 'service',
             action: 'egress.blocked',
             target: { type: 'workspace', id: workspaceId },
             outcome: 'denied',

@@ -47,7 +47,7 @@ withDockerAtLength('a workspace of the docker template, as planned', () => {
   });
 
   it('O-05 has /tools filled and read-only in both containers, with OpenCode of the version that is pinned', async () => {
-    const modes = 'cd /tools && stat -c "%a %n" attach bridge.js enter helper.js opencode opencode.json rg';
+    const modes = 'cd /tools && stat -c "%a %n" attach bridge.js egress.js enter helper.js opencode opencode.json rg';
     const where = '/tools/enter sh -c \'echo "$TOOLS_DIR $(command -v "$OPENCODE_BIN")"\'';
 
     for (const container of ['worker', 'opencode']) {
@@ -55,6 +55,7 @@ withDockerAtLength('a workspace of the docker template, as planned', () => {
         [
           '555 attach',
           '444 bridge.js',
+          '444 egress.js',
           '555 enter',
           '444 helper.js',
           '111 opencode',

@@ -51,6 +51,7 @@ beforeAll(async () => {
     'secrets/name': null,
     'registry/name': null,
     'agent-templates/name': null,
+    'egress/id': null,
     'limits/kind': null,
     'limits/target': null,
     'budgets/scope': null,
@@ -100,7 +101,7 @@ const bodyless = [
 ];
 
 /** Lists that are short enough to come whole: nothing in a query pages them. */
-const wholeLists = /\/(registry|agents|agent-entries|agent-templates|limits|plugins)$/;
+const wholeLists = /\/(registry|agents|agent-entries|agent-templates|limits|plugins|rules|blocked)$/;
 
 const wrongBodies: readonly (readonly [string, unknown])[] = [
   ['a list', []],

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { buildBridge, buildHelper } from '../../scripts/build-bridge.ts';
+import { buildBridge, buildEgress, buildHelper } from '../../scripts/build-bridge.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -14,6 +14,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 it.each([
   ['bridge', buildBridge],
   ['helper', buildHelper],
+  ['egress', buildEgress],
 ])(
   'the %s is replaced whole, so that who reads it meanwhile gets all of one or all of the other',
   async (name, build) => {

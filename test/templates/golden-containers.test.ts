@@ -35,13 +35,15 @@ describe.each(everyTemplate)('the containers of the template %s', (_name, view) 
     if (folder === undefined || kept === undefined) throw new Error('There is no temporary folder.');
     try {
       // The image of the init container as its Dockerfile makes it, with stand-ins for what is not text.
-      const image = /COPY dist\/bridge.js dist\/helper.js dist\/egress.js modules\/opencode\/opencode.json modules\/opencode\/tui.json/;
+      const image =
+        /COPY dist\/bridge.js dist\/helper.js dist\/egress.js modules\/opencode\/opencode.json modules\/opencode\/tui.json/;
       expect(read('modules/opencode/Dockerfile')).toMatch(image);
       for (const name of ['opencode.json', 'tui.json', 'init.sh'])
         copyFileSync(file(`modules/opencode/${name}`), join(kept, name));
       for (const name of ['attach', 'enter', 'runtime-proof'])
         copyFileSync(file(`modules/opencode/${name}.sh`), join(kept, name));
-      for (const name of ['opencode', 'rg', 'bridge.js', 'helper.js', 'egress.js', 'version']) writeFileSync(join(kept, name), '');
+      for (const name of ['opencode', 'rg', 'bridge.js', 'helper.js', 'egress.js', 'version'])
+        writeFileSync(join(kept, name), '');
       const inside = {
         PATH: '/usr/bin:/bin',
         CUSTOM_CA_DIR: '/nowhere',
@@ -114,6 +116,10 @@ describe.each(everyTemplate)('the containers of the template %s', (_name, view) 
         '${var.http_proxy}': 'http://proxy.example.com:1',
         '${var.https_proxy}': 'http://proxy.example.com:2',
         '${var.no_proxy}': 'git.example.com',
+        // Of the admin where the way out is open; else of the workspace's own proxy, which has a test of its own.
+        '${local.http_proxy}': 'http://proxy.example.com:1',
+        '${local.https_proxy}': 'http://proxy.example.com:2',
+        '${local.no_proxy}': 'git.example.com',
       };
       expect(view.container(init).environment['OUTRIGGER_CUSTOM_CA_BASE64']).toBe('${base64encode(var.custom_ca)}');
       expect(view.container(init).mounts.get(paths.customCa)).toBe(false);
@@ -154,7 +160,11 @@ describe.each(everyTemplate)('the containers of the template %s', (_name, view) 
     if (view.isDocker) {
       expect(view.container(init).body).toMatchObject({ must_run: false, attach: true });
       expect(view.body('docker_volume.tools').name).toBe('coder-${data.coder_workspace.me.id}-tools');
-      for (const name of both) expect(view.container(name).body['depends_on']).toEqual([`docker_container.${init}`]);
+      for (const name of both)
+        expect(view.container(name).body['depends_on']).toEqual([
+          `docker_container.${init}`,
+          'docker_container.egress',
+        ]);
     } else {
       expect(blocksOf(podIn(view), 'init_container')).toHaveLength(1);
       expect(blocksOf(podIn(view), 'volume')).toContainEqual({ name: 'tools', empty_dir: { size_limit: '256Mi' } });
@@ -243,7 +253,7 @@ describe.each(everyTemplate)('the containers of the template %s', (_name, view) 
     expect(view.container(sidecar).environment).toMatchObject({ OUTRIGGER_URL: '${var.outrigger_url}' });
     expect(view.body('var.agent_modes')['default']).toEqual(['sidecar']);
     expect(view.containers.map(({ name }) => name).sort()).toEqual(
-      [init, worker, sidecar, ...(view.isDocker ? [network] : [])].sort(),
+      [init, worker, sidecar, ...(view.isDocker ? [network, 'egress'] : [])].sort(),
     );
     expect(view.text).not.toMatch(/postgres|DATABASE_URL/i);
   });

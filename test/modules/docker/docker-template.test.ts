@@ -29,8 +29,8 @@ const startCount = '${data.coder_workspace.me.start_count}';
 const { worker, sidecar, init, network } = names.containers;
 
 describe('the containers of the docker template', () => {
-  it('O-04 are opencode-init, worker, opencode and net, by these names', () => {
-    expect(Object.keys(containers).sort()).toEqual(['net', 'opencode', 'opencode-init', 'worker']);
+  it('O-04 are opencode-init, worker, opencode, net and egress, by these names', () => {
+    expect(Object.keys(containers).sort()).toEqual(['egress', 'net', 'opencode', 'opencode-init', 'worker']);
     for (const name of Object.keys(containers)) {
       expect(labelsOf(container(name))['outrigger/container']).toBe(name);
     }
@@ -40,7 +40,9 @@ describe('the containers of the docker template', () => {
     expect(container(init)).toMatchObject({ image: '${var.opencode_image}', must_run: false, attach: true });
     expect(container(worker).image).toBe('${local.executor_image}');
     expect(container(sidecar).image).toBe(container(worker).image);
-    for (const name of [worker, sidecar]) expect(container(name).depends_on).toEqual([`docker_container.${init}`]);
+    for (const name of [worker, sidecar]) {
+      expect(container(name).depends_on).toEqual([`docker_container.${init}`, 'docker_container.egress']);
+    }
   });
 
   it('may not write /tools once the init container has filled it', () => {
@@ -64,9 +66,13 @@ describe('the containers of the docker template', () => {
   });
 
   it.each(everyContainer)('P-86 %s does not restart by itself and goes when the workspace stops', (name) => {
-    const mode = name === sidecar ? '${local.agent_mode == "sidecar" ? data.coder_workspace.me.start_count : 0}' : null;
+    const when: Readonly<Record<string, string>> = {
+      [sidecar]: 'local.agent_mode == "sidecar"',
+      egress: 'var.egress != "open"',
+    };
+    const mode = when[name] === undefined ? startCount : `\${${when[name]} ? data.coder_workspace.me.start_count : 0}`;
 
-    expect(container(name)).toMatchObject({ restart: 'no', count: mode ?? startCount });
+    expect(container(name)).toMatchObject({ restart: 'no', count: mode });
   });
 
   it.each(everyContainer)('%s always has limits of CPU and memory, and no swap beyond', (name) => {

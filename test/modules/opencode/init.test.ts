@@ -21,8 +21,8 @@ const room = (name: string): string => fileURLToPath(new URL(`../../../modules/o
 const files = {
   attach: '555',
   'bridge.js': '444',
-  enter: '555',
   'egress.js': '444',
+  enter: '555',
   'helper.js': '444',
   opencode: '111',
   'opencode.json': '444',

@@ -13,6 +13,12 @@ const claim = (changes: Body): Body => resource('kubernetes_persistent_volume_cl
 const data = (type: string, body: Body = {}): Body => ({ data: { [type]: { me: body } } });
 const owner = 'data.coder_workspace_owner.me';
 const local = (value: unknown): Body => ({ locals: { x: value } });
+const closedNetwork: Body = {
+  count,
+  name: `coder-${id}`,
+  internal: '${var.egress != "open"}',
+  options: '${var.egress != "open" ? { "com.docker.network.bridge.inhibit_ipv4" = "true" } : {}}',
+};
 const like = (start: string, length: number): string => start + 'A1'.repeat(length / 2);
 
 /** Ways around the rules about one argument each: other arguments, other sections, other spellings. */
@@ -37,7 +43,7 @@ export const bypassCases: readonly PolicyCase[] = [
       container({ env: '${local.x}' }),
       container({ dynamic: { capabilities: { for_each: '${[]}', content: { drop: ['ALL'] } } } }),
       container({ dynamic: { networks_advanced: { for_each: '${[]}', content: { name: 'x' } } } }),
-      resource('docker_network', 'workspace', { options: { parent: 'eth0' } }),
+      resource('docker_network', 'workspace', { ipam_config: [{ subnet: '10.0.0.0/8' }] }),
       resource('coder_script', 'x', { provisioner: { 'local-exec': { command: 'id' } } }),
       resource('kubernetes_network_policy_v1', 'x', { count: 0 }),
       claim({ volume_name: 'somebody' }),
@@ -82,10 +88,19 @@ export const bypassCases: readonly PolicyCase[] = [
     ],
   },
   {
+    rule: 'network-internal',
+    allows: [resource('docker_network', 'workspace', closedNetwork)],
+    refuses: [
+      resource('docker_network', 'workspace', {}),
+      resource('docker_network', 'workspace', { ...closedNetwork, internal: false }),
+      resource('docker_network', 'workspace', { ...closedNetwork, options: { parent: 'eth0' } }),
+    ],
+  },
+  {
     rule: 'network-driver',
     allows: [
-      resource('docker_network', 'workspace', { driver: 'bridge' }),
-      resource('docker_network', 'workspace', {}),
+      resource('docker_network', 'workspace', { ...closedNetwork, driver: 'bridge' }),
+      resource('docker_network', 'workspace', closedNetwork),
     ],
     refuses: ['host', 'macvlan', '${var.x}'].map((driver) => resource('docker_network', 'workspace', { driver })),
   },

@@ -75,7 +75,7 @@ export const hardening: Table = {
     'mounts.type': ['bind'],
     tmpfs: [{ '/tmp': 'rw' }],
   },
-  docker_network: { count: [absent], name: ['shared'] },
+  docker_network: { count: [absent], name: ['shared'], internal: [absent, false], options: [absent, {}] },
   docker_volume: { name: ['shared'], lifecycle: [absent, { ignore_changes: ['name'] }] },
   kubernetes_deployment_v1: {
     count: [absent],

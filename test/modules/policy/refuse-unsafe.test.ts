@@ -139,6 +139,11 @@ const dockerCases: readonly PolicyCase[] = [
     ],
   },
   {
+    rule: 'network-names',
+    allows: [container({ dns: '${var.egress != "open" ? ["192.0.2.1"] : null}' }, 'net'), container({})],
+    refuses: [container({}, 'net'), container({ dns: ['8.8.8.8'] }, 'net')],
+  },
+  {
     rule: 'host-paths',
     allows: [
       container({

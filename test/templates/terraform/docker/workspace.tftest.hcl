@@ -111,6 +111,7 @@ run "refuses_what_is_no_secret_or_address" {
     outrigger_url      = "https://user:password@outrigger.example.com"
     outrigger_page_url = "https://$SESSION_TOKEN.example.com"
     http_proxy         = "http://user:password@proxy.example.com:3128"
+    egress             = "open"
   }
 
   expect_failures = [var.outrigger_secret, var.outrigger_url, var.outrigger_page_url, var.http_proxy]
