@@ -33,10 +33,12 @@ export function openSocket(url: string, token: string, listener: SocketListener)
   const { WebSocket: Constructor } = globalThis as unknown as { WebSocket: RuntimeSocketConstructor };
   const runtime = new Constructor(url, { headers: { authorization: `Bearer ${token}` } });
   let isOver = false;
+  let goodbye: NodeJS.Timeout | undefined;
   const over = (code: number): void => {
     if (isOver) return;
     isOver = true;
     clearTimeout(timer);
+    clearTimeout(goodbye);
     listener.closed(code);
   };
   const timer = setTimeout(() => {
@@ -52,7 +54,8 @@ export function openSocket(url: string, token: string, listener: SocketListener)
       close: (reason) => {
         runtime.close(1000, reason);
         // The other side may be gone for good; its goodbye is not waited for.
-        setTimeout(() => {
+        clearTimeout(goodbye);
+        goodbye = setTimeout(() => {
           runtime.terminate?.();
           over(neverOpened);
         }, 2_000);
