@@ -262,7 +262,22 @@ describe('the project stands alone', () => {
 
     expect(loose).toEqual([]);
   });
+
+  it('the service dials nobody but Coder, a model, a forge, a cluster or a Docker daemon: no workspace (part of P-63)', () => {
+    /** What opens a connection. `fetch(` of the global is what the Coder client is made of. */
+    const opens =
+      /\bfrom 'undici'|\bnew WebSocket\(|(?<![.\w]|async )fetch\(|\brequest\b.* from 'node:https?'|\b(net|tls|http|https)\.(connect|request|createConnection)\(/;
+    const dialling = everyFile.filter((path) => /^service\/.*\.ts$/.test(path) && opens.test(read(path)));
+
+    expect(dialling.filter((path) => !mayDial.test(path))).toEqual([]);
+    expect(dialling.length).toBeGreaterThan(3);
+    expect(opens.test("const socket = new WebSocket('ws://10.0.0.1:3001');")).toBe(true);
+    expect(opens.test('await fetch(`http://${workspace}:4096`)')).toBe(true);
+  });
 });
+
+/** Who opens connections, each to hosts that an admin named. */
+const mayDial = /^service\/(gateway\/upstream|agents\/docker\/engine|agents\/kubernetes\/cluster|broker\/forge)\.ts$/;
 
 /** An image reference that ends in the tag; policy code that refuses the word itself is not one. */
 function asksForLatest(line: string): boolean {

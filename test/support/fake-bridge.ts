@@ -17,7 +17,7 @@ export interface FakeBridge {
   readonly token: string;
   /** Commands of the service, oldest first; each is answered with success at once. */
   readonly commands: readonly RequestFrame[];
-  /** What it answers to commands of a type; nothing in particular for the rest. */
+  /** What it answers to commands of a type, or why it refuses, thrown; nothing in particular for the rest. */
   readonly answers: Map<string, (payload: unknown) => unknown>;
   readonly closed: Promise<number>;
   request<Type extends BridgeRequestType>(
@@ -85,8 +85,7 @@ export async function connectFakeBridge(url: string, token: string): Promise<Fak
       return;
     }
     commands.push(frame);
-    const data = answers.get(frame.type)?.(frame.payload) ?? {};
-    socket.send(JSON.stringify({ id: frame.id, success: true, data }));
+    socket.send(JSON.stringify({ id: frame.id, ...answerOf(answers.get(frame.type), frame.payload) }));
   });
   await new Promise<void>((resolve, reject) => {
     socket.once('open', () => resolve());
@@ -119,6 +118,14 @@ export async function connectFakeBridge(url: string, token: string): Promise<Fak
     close: () => socket.close(),
   };
   return bridge;
+}
+
+function answerOf(answer: ((payload: unknown) => unknown) | undefined, payload: unknown): Omit<Reply, 'id'> {
+  try {
+    return { success: true, data: answer?.(payload) ?? {} };
+  } catch (error) {
+    return { success: false, error: (error as Error).message };
+  }
 }
 
 /** Asks for work until there is some. */

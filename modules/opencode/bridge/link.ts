@@ -68,6 +68,7 @@ export function openLink(parts: LinkParts): Link {
   let socket: Socket | null = null;
   let opened = (): void => undefined;
   let isClosed = false;
+  let wake = (): void => undefined;
   let failures = 0;
 
   async function live(): Promise<void> {
@@ -88,9 +89,19 @@ export function openLink(parts: LinkParts): Link {
       failures += 1;
       const pauseMs = Math.random() * Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failures, 8));
       log('info', 'not connected to the service; trying again', { code, pause_ms: Math.round(pauseMs) });
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      await pause(pauseMs);
     }
   }
+
+  /** Ends early where the link is closed: nothing keeps the process from ending then. */
+  const pause = (milliseconds: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
 
   /**
    * The runtime does not say why an upgrade was refused. Where the service answers plain requests, it was the
@@ -181,6 +192,7 @@ export function openLink(parts: LinkParts): Link {
     reconnect: (reason) => socket?.close(reason),
     close: () => {
       isClosed = true;
+      wake();
       socket?.close('the bridge ends');
     },
   };

@@ -37,10 +37,12 @@ export function openSocket(url: string, token: string, proxy: string | null, lis
     ...(proxy === null ? {} : { proxy }),
   });
   let isOver = false;
+  let goodbye: NodeJS.Timeout | undefined;
   const over = (code: number): void => {
     if (isOver) return;
     isOver = true;
     clearTimeout(timer);
+    clearTimeout(goodbye);
     listener.closed(code);
   };
   const timer = setTimeout(() => {
@@ -56,7 +58,8 @@ export function openSocket(url: string, token: string, proxy: string | null, lis
       close: (reason) => {
         runtime.close(1000, reason);
         // The other side may be gone for good; its goodbye is not waited for.
-        setTimeout(() => {
+        clearTimeout(goodbye);
+        goodbye = setTimeout(() => {
           runtime.terminate?.();
           over(neverOpened);
         }, 2_000);
