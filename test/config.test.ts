@@ -430,6 +430,56 @@ describe('K-13 C-38 the configuration file of Kled', () => {
   });
 });
 
+describe('models by configuration', () => {
+  it('C-15 takes LLM_MODEL, LLM_MAX_TOKENS and LLM_TEMPERATURE, and checks the model against the list', () => {
+    const environment = { LLM_MODEL: 'b', LLM_MAX_TOKENS: '4096', LLM_TEMPERATURE: '0.2' };
+
+    expect(load({ environment: { ...environment, OUTRIGGER_MODELS: 'a,b' } }).model).toMatchObject({
+      ...{ default: 'b', allowed: ['a', 'b'], maxTokens: 4_096, temperature: 0.2 },
+    });
+    expect(refusal(() => load({ environment: { ...environment, OUTRIGGER_MODELS: 'a' } })).errors).toEqual([
+      { path: 'LLM_MODEL', message: 'must be one of OUTRIGGER_MODELS' },
+    ]);
+    const wrong = { LLM_MODEL: 'a', OUTRIGGER_MODEL: 'b', LLM_MAX_TOKENS: '0', LLM_TEMPERATURE: 'hot' };
+    expect(
+      refusal(() => load({ environment: wrong }))
+        .errors.map(({ path }) => path)
+        .sort(),
+    ).toEqual(['LLM_MAX_TOKENS', 'LLM_MODEL', 'LLM_TEMPERATURE']);
+  });
+
+  it('refuses an upstream elsewhere where only one’s own networks may be dialled (part of P-49)', () => {
+    const local = { OUTRIGGER_LOCAL_ONLY: 'true' };
+
+    for (const MODEL_UPSTREAM_URL of ['https://openrouter.ai/api/v1', 'http://8.8.8.8:11434'])
+      expect(refusal(() => load({ environment: { ...local, MODEL_UPSTREAM_URL } })).errors).toMatchObject([
+        { path: 'MODEL_UPSTREAM_URL' },
+      ]);
+    expect(refusal(() => load({ environment: local })).errors).toMatchObject([{ path: 'MODEL_UPSTREAM_URL' }]);
+    const { model } = load({ environment: { ...local, MODEL_UPSTREAM_URL: 'http://ollama:11434' } });
+    expect([model.upstreamUrl, model.isLocalOnly]).toEqual(['http://ollama:11434', true]);
+  });
+
+  it('refuses a brake or a fallback that cannot be', () => {
+    const environment = {
+      ...{ OUTRIGGER_IDENTICAL_CALLS: '1', OUTRIGGER_STALE_CALLS: '-3', OUTRIGGER_CALLS_PER_MINUTE: 'many' },
+      ...{ OUTRIGGER_MODELS: 'a', OUTRIGGER_FALLBACK_MODELS: 'c' },
+    };
+
+    expect(
+      refusal(() => load({ environment }))
+        .errors.map(({ path }) => path)
+        .sort(),
+    ).toEqual([
+      'OUTRIGGER_CALLS_PER_MINUTE',
+      'OUTRIGGER_FALLBACK_MODELS',
+      'OUTRIGGER_IDENTICAL_CALLS',
+      'OUTRIGGER_STALE_CALLS',
+    ]);
+    expect(load({ environment: { OUTRIGGER_IDENTICAL_CALLS: '0' } }).model.brakes).toEqual({ identicalCalls: 0 });
+  });
+});
+
 describe('a described configuration', () => {
   it('shows each key with its value and where it came from, and no secret', () => {
     const canary = 'canary-0123456789';

@@ -157,6 +157,9 @@ async function grant(
     organizationId: task.organizationId,
     model: task.model,
     ...(task.budgetMicroUsd === null ? {} : { budgetMicroUsd: task.budgetMicroUsd }),
+    ...(task.budgetTokens === null ? {} : { budgetTokens: task.budgetTokens }),
+    ...(task.budgetToolCalls === null ? {} : { budgetToolCalls: task.budgetToolCalls }),
+    ...(task.fallbackModels.length === 0 ? {} : { fallbackModels: task.fallbackModels }),
     ...(limits.allowedModels === null ? {} : { allowedModels: limits.allowedModels }),
   });
   return leaseFor(task, token, await undelivered(tx, task.id), await unusedAnswers(tx, task.id));

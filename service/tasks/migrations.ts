@@ -198,4 +198,18 @@ export const migrations: Record<string, Migration> = {
       await sql`alter table outrigger.task drop parks`.execute(db);
     },
   },
+  '2026-11-22-332-limits-of-a-task': {
+    async up(db) {
+      await sql`
+        alter table outrigger.task
+          add budget_tokens bigint,
+          add budget_tool_calls bigint,
+          add fallback_models text[] not null default '{}'`.execute(db);
+    },
+    async down(db) {
+      await sql`
+        alter table outrigger.task
+          drop budget_tokens, drop budget_tool_calls, drop fallback_models`.execute(db);
+    },
+  },
 };

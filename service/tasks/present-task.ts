@@ -57,6 +57,9 @@ export const presentTask = (task: TaskRecord, attempts: readonly AttemptRecord[]
   outcome_evidence: outcomeEvidence(task.evidence, task.outcome),
   retry: { max: task.maxAttempts, backoff_seconds: task.retryDelayMs / 1_000 },
   budget_micro_usd: task.budgetMicroUsd,
+  budget_tokens: task.budgetTokens,
+  budget_tool_calls: task.budgetToolCalls,
+  fallback_models: task.fallbackModels,
   fallback: task.fallback,
   attempts: attempts.map(presentAttempt),
 });

@@ -53,4 +53,7 @@ const workOf = (task: TaskRecord): Work => ({
   maxAttempts: task.maxAttempts,
   retryDelayMs: task.retryDelayMs,
   budgetMicroUsd: task.budgetMicroUsd,
+  budgetTokens: task.budgetTokens,
+  budgetToolCalls: task.budgetToolCalls,
+  fallbackModels: task.fallbackModels,
 });

@@ -48,6 +48,11 @@ export const workFields = {
     .prefault({}),
   /** What its model calls may cost, all attempts together: the next call after that is refused. */
   budget_micro_usd: z.number().int().min(1).max(1_000_000_000_000).optional(),
+  /** Likewise in tokens of every kind, and in tool calls that the model asks for. */
+  budget_tokens: z.number().int().min(1).max(1_000_000_000_000).optional(),
+  budget_tool_calls: z.number().int().min(1).max(1_000_000).optional(),
+  /** Asked in this order, within an answer of the gateway, when the provider of the model fails. */
+  fallback_models: z.array(z.string().min(1).max(200)).max(5).default([]),
   /** Who takes over when the agent or its model failed and has no attempt left. */
   fallback: z
     .strictObject({ agent: z.string().min(1).max(100).optional(), model: z.string().min(1).max(200).optional() })
@@ -91,6 +96,9 @@ export interface Work {
   readonly retryDelayMs: number;
   /** What all attempts together may cost. */
   readonly budgetMicroUsd?: number | null;
+  readonly budgetTokens?: number | null;
+  readonly budgetToolCalls?: number | null;
+  readonly fallbackModels?: readonly string[];
 }
 
 export interface Submitter {
@@ -116,6 +124,9 @@ export function checkWork(
     timeout_seconds: number;
     retry: { max: number; backoff_seconds: number };
     budget_micro_usd?: number | undefined;
+    budget_tokens?: number | undefined;
+    budget_tool_calls?: number | undefined;
+    fallback_models?: readonly string[] | undefined;
     fallback?: { agent?: string | undefined; model?: string | undefined } | undefined;
   },
 ): Work {
@@ -138,6 +149,9 @@ export function checkWork(
     maxAttempts: given.retry.max,
     retryDelayMs: given.retry.backoff_seconds * 1_000,
     budgetMicroUsd: given.budget_micro_usd ?? null,
+    budgetTokens: given.budget_tokens ?? null,
+    budgetToolCalls: given.budget_tool_calls ?? null,
+    fallbackModels: (given.fallback_models ?? []).map((one) => choose(bounds, { model: one, profile }).model),
   };
 }
 
@@ -225,6 +239,9 @@ export async function submitTask(
     // Steps that an older version stored have none.
     fallback: work.fallback ?? null,
     budgetMicroUsd: work.budgetMicroUsd ?? null,
+    budgetTokens: work.budgetTokens ?? null,
+    budgetToolCalls: work.budgetToolCalls ?? null,
+    fallbackModels: work.fallbackModels ?? [],
     title: `${workspace.organizationName}/${step?.stepId ?? name ?? work.action}/${id.slice(-8)}`,
     ownerId: submitter.id,
     ownerName: submitter.name,

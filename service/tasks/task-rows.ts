@@ -32,6 +32,9 @@ interface TaskTable {
   max_attempts: number;
   retry_delay_ms: number;
   budget_micro_usd: number | null;
+  budget_tokens: number | null;
+  budget_tool_calls: number | null;
+  fallback_models: string[];
   fallback: unknown;
   fell_back_after: number | null;
   state: TaskState;
@@ -112,6 +115,9 @@ export const taskFromRow = (row: Selectable<TaskTable>): TaskRecord => ({
   maxAttempts: row.max_attempts,
   retryDelayMs: row.retry_delay_ms,
   budgetMicroUsd: row.budget_micro_usd,
+  budgetTokens: row.budget_tokens,
+  budgetToolCalls: row.budget_tool_calls,
+  fallbackModels: row.fallback_models,
   fallback: row.fallback as TaskRecord['fallback'],
   fellBackAfter: row.fell_back_after,
   state: row.state,

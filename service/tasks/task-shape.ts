@@ -149,6 +149,9 @@ export const taskAnswer = z
     ),
     retry: z.strictObject({ max: count, backoff_seconds: z.number() }),
     budget_micro_usd: count.nullable(),
+    budget_tokens: count.nullable(),
+    budget_tool_calls: count.nullable(),
+    fallback_models: z.array(z.string()),
     fallback: z.strictObject({ agent: z.string(), model: z.string() }).nullable(),
     attempts: z.array(attempt),
   })

@@ -36,6 +36,10 @@ export interface TaskRecord {
   readonly retryDelayMs: number;
   /** What all its attempts together may cost; null: as much as it takes. */
   readonly budgetMicroUsd: number | null;
+  readonly budgetTokens: number | null;
+  readonly budgetToolCalls: number | null;
+  /** Asked when the provider of the model fails. */
+  readonly fallbackModels: readonly string[];
   /** Who does the work when agent and model have failed at it; null: nobody. */
   readonly fallback: { readonly agent: string; readonly model: string } | null;
   /** The attempt after which the fallback took over. */

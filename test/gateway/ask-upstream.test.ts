@@ -97,7 +97,7 @@ describe('P-53 fallback models', () => {
   });
 });
 
-describe('local-only (part of P-49)', () => {
+describe('P-49 local-only', () => {
   it.each(['https://openrouter.ai/api/v1', 'http://8.8.8.8:11434'])('dials nothing of %s', async (upstreamUrl) => {
     const looked: string[] = [];
     harness = await startGateway({

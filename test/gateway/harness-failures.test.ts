@@ -9,7 +9,8 @@ let harness: GatewayHarness;
 let opencode: OpenCodeServer;
 
 beforeAll(async () => {
-  harness = await startGateway({ timeoutMs: 2_000, maximumCallsPerAttempt: ceiling });
+  const brakes = { identicalCalls: 0, staleCalls: 0 };
+  harness = await startGateway({ timeoutMs: 2_000, maximumCallsPerAttempt: ceiling, brakes });
   const { token } = await harness.newTask();
   opencode = await startOpenCode({ baseUrl: harness.url, apiKey: token });
 });
@@ -53,11 +54,16 @@ describe('P-47 a real OpenCode behind the gateway', () => {
     expect(callsOf(prompt)).toBe(1);
   });
 
-  it('recovers by its own retries from answers that may pass', async () => {
-    const turn = await opencode.prompt('SCENARIO:flaky', 60_000);
+  it.each([
+    ['err500', 'also when it was asked once more'],
+    ['err429', 'asks to slow down'],
+  ])('does not try again on top of the gateway after %s', async (scenario, words) => {
+    const prompt = `SCENARIO:${scenario}`;
 
-    expect(turn).toMatchObject({ finish: 'stop', error: null });
-    expect(callsOf('SCENARIO:flaky')).toBe(3);
+    const turn = await opencode.prompt(prompt, 40_000);
+
+    expect(turn.error?.data.message).toContain(words);
+    expect(callsOf(prompt)).toBe(2);
   });
 
   it.each(['length', 'content_filter'])('ends after a single call that finished with %s', async (finish) => {
@@ -73,6 +79,6 @@ describe('P-47 a real OpenCode behind the gateway', () => {
     const turn = await opencode.prompt('SCENARIO:loop', 60_000);
 
     expect(turn.error?.data).toMatchObject({ statusCode: 402, message: expect.stringContaining('BudgetExceeded') });
-    expect(harness.model.requests.length).toBe(ceiling);
+    expect(await harness.rows()).toHaveLength(ceiling);
   });
 });

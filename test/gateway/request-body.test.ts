@@ -2,6 +2,10 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { baseUrlOf, dialectOf } from '../../service/gateway/dialects.ts';
+import { makeModelCatalog, offeredModels } from '../../service/gateway/models.ts';
+import { loadPrices } from '../../service/gateway/prices.ts';
+import { parseCompletion, type UpstreamWords } from '../../service/gateway/request-body.ts';
 import { startGateway, type GatewayHarness } from './gateway-harness.ts';
 
 let provider: Server;
@@ -96,5 +100,73 @@ describe('A request goes upstream', () => {
     expect(harness.log()).toContain('service_level');
     expect(harness.log()).not.toContain('the-value');
     expect(harness.log()).not.toContain('the-canary');
+  });
+});
+
+describe('what the admin sets (part of C-15)', () => {
+  const sent = (body: object, words: UpstreamWords): Record<string, unknown> =>
+    JSON.parse(parseCompletion(JSON.stringify({ messages: [{}], ...body })).forward('m', words)) as Record<
+      string,
+      unknown
+    >;
+
+  it.each([
+    [{}, { max_tokens: 100 }],
+    [{ max_tokens: 500 }, { max_tokens: 100 }],
+    [{ max_tokens: 50 }, { max_tokens: 50 }],
+    [{ max_completion_tokens: 500 }, { max_completion_tokens: 100 }],
+  ])('bounds the answer of %j', (body, bounded) => {
+    const { max_tokens, max_completion_tokens } = sent(body, { maxTokens: 100 });
+    expect({ max_tokens, max_completion_tokens }).toMatchObject(bounded);
+  });
+
+  it('is the temperature where a request names none', () => {
+    expect(sent({}, { temperature: 0.2 })).toMatchObject({ temperature: 0.2 });
+    expect(sent({ temperature: 0.9 }, { temperature: 0.2 })).toMatchObject({ temperature: 0.9 });
+  });
+});
+
+describe('the words of an upstream (part of P-47)', () => {
+  const body = { max_tokens: 9, top_k: 1, usage: { include: true }, temperature: 1 };
+  const sent = (url: string): Record<string, unknown> =>
+    JSON.parse(
+      parseCompletion(JSON.stringify({ messages: [{}], ...body })).forward('m', { dialect: dialectOf(url) }),
+    ) as Record<string, unknown>;
+
+  it.each([
+    ['https://openrouter.ai/api/v1', { max_tokens: 9, top_k: 1, usage: { include: true } }],
+    ['https://api.openai.com', { max_completion_tokens: 9 }],
+    ['https://api.anthropic.com/v1', { max_tokens: 9 }],
+    ['http://ollama:11434', { max_tokens: 9 }],
+    ['http://127.0.0.1:11434', { max_tokens: 9 }],
+    ['https://models.example.com/v1', { max_tokens: 9, top_k: 1, usage: { include: true } }],
+  ])('of %s are its own', (url, words) => {
+    expect(sent(url)).toEqual({ model: 'm', messages: [{}], temperature: 1, ...words });
+  });
+
+  it.each([
+    ['https://openrouter.ai', 'https://openrouter.ai/api/v1'],
+    ['https://api.openai.com/', 'https://api.openai.com/v1'],
+    ['https://api.anthropic.com', 'https://api.anthropic.com/v1'],
+    ['http://ollama:11434', 'http://ollama:11434/v1'],
+    ['http://ollama:11434/v1/', 'http://ollama:11434/v1'],
+    ['https://models.example.com', 'https://models.example.com'],
+  ])('begin for %s at %s', (url, base) => expect(baseUrlOf(url)).toBe(base));
+});
+
+describe('a model without a price (part of P-52)', () => {
+  const prices = loadPrices();
+  const options = { defaultModel: 'openai/gpt-4o', allowedModels: null, prices };
+
+  it('is refused with what has one, unless an admin allows it', () => {
+    expect(() => makeModelCatalog(options).resolve('vendor/new')).toThrow(/no known price.*openai\/gpt-4o/s);
+    expect(makeModelCatalog({ ...options, allowUnpriced: true }).resolve('vendor/new')).toBe('vendor/new');
+    expect(makeModelCatalog(options).resolve('openai/gpt-4o')).toBe('openai/gpt-4o');
+  });
+
+  it('is not offered to submitters', () => {
+    expect(offeredModels({ ...options, allowedModels: ['openai/gpt-4o', 'vendor/new'] })).toEqual(['openai/gpt-4o']);
+    expect(offeredModels(options)).toEqual([...prices.models.keys()]);
+    expect(offeredModels({ ...options, allowUnpriced: true })).toBeNull();
   });
 });

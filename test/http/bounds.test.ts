@@ -56,7 +56,19 @@ const stop = (id: string) => outrigger.call(outrigger.people.ada, 'POST', `/api/
 const countTasks = async (): Promise<number> =>
   (await outrigger.database.pool.query<{ n: number }>('select count(*)::int as n from task')).rows[0]?.n ?? 0;
 
-describe('what the admin of a template allows holds at the service too (part of P-52)', () => {
+describe('what the admin of a template allows holds at the service too', () => {
+  it('P-52 takes the model of the workspace’s parameter, or of the task, and refuses another with the list', async () => {
+    build();
+    const [owners, own] = [(await post()).body, (await post({ model: 'scripted/test' })).body];
+    const refused = await post({ model: 'gpt-4-turbo' });
+
+    expect(await read(owners.id)).toMatchObject({ model: 'scripted/other' });
+    expect(await read(own.id)).toMatchObject({ model: 'scripted/test' });
+    expect(refused.status).toBe(422);
+    expect(refused.body.detail).toMatch(/Allowed: scripted\/test, scripted\/other\.$/);
+    for (const { id } of [owners, own]) await stop(id);
+  });
+
   it('refuses a model that is not in the template’s list with 422 and that list', async () => {
     build();
     const before = await countTasks();

@@ -103,6 +103,23 @@ describe('D6 brakes on cost', () => {
     expect((await outrigger.call(admin, 'DELETE', `${path}/user/${ada.id}`)).status).toBe(204);
   });
 
+  it('come with a task as well, beside its fallback models, and are refused where a model is not offered', async () => {
+    const limits = { budget_tokens: 500, budget_tool_calls: 9, fallback_models: ['openai/gpt-4o-mini'] };
+    const payload = { action: 'generate_code', prompt: 'x', context: { workspace_id: 'ws-123' } };
+    const refused = await outrigger.call(outrigger.people.ada, 'POST', '/api/v2/agents/opencode/tasks', {
+      ...{ type: 'opencode', payload, fallback_models: ['vendor/unlisted'] },
+    });
+    const { id, lease } = await begin(limits);
+
+    expect(refused.status).toBe(422);
+    expect(refused.body.detail).toContain('openai/gpt-4o-mini');
+    expect(await task(id)).toMatchObject(limits);
+    expect((await model(lease.task_token, 'text')).status).toBe(200);
+    expect((await model(lease.task_token, 'text')).text).toContain('BudgetExceeded');
+    await bridge.request('result', { ...lease, evidence: goodEvidence({ stop }) });
+    await eventually('the task to finish', async () => (await task(id)).outcome === 'stopped');
+  });
+
   it.each([
     ['user/ada', { tokens: 1 }, 404],
     ['team/*', { tokens: 1 }, 400],
