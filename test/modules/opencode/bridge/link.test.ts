@@ -214,7 +214,9 @@ describe('nothing said is lost or said twice (part of D16)', () => {
 
     const events = service.eventsOf(lease);
     expect(events.map(({ source_seq }) => source_seq)).toEqual(events.map((_event, index) => index + 1));
-    expect(events.map(({ type }) => type)).toEqual([
+    const types = events.map(({ type }) => type);
+    // Text comes in as many pieces as the model took time.
+    expect(types.filter((type, index) => type !== 'message.text' || types[index - 1] !== type)).toEqual([
       'session.opened',
       'prompt.sent',
       'tool.started',
