@@ -44,6 +44,7 @@ describe('P-72 the clients of the envelope', () => {
     const registrar = { token: () => Promise.resolve(token), forget: () => undefined } as unknown as Registrar;
     const link: Link = openLink({
       url: service.url,
+      proxy: null,
       registrar,
       commands: {} as Commands,
       log: (_level, _message, fields = {}) => {
