@@ -15,7 +15,7 @@ interface Report {
   readonly items: readonly Readonly<Record<string, unknown>>[];
 }
 
-it('S-22 reports what OpenCode itself loads, and starts nothing of the repository for it', async () => {
+it('S-22 S-78 reports what OpenCode itself loads, and starts nothing of the repository for it', async () => {
   scene = await openScene({ plays: [] });
   const { api, workspaceId, stage } = scene;
   const started = join(stage.directory, 'started');

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { Reason } from '../../modules/contract.ts';
 import { judge } from '../../service/tasks/judge.ts';
 import { outcomeEvidence } from '../../service/tasks/outcome-evidence.ts';
+import { exitCodeOf } from '../../service/tasks/words.ts';
 import { readRecordings } from '../support/harness-recording/recording.ts';
 import { replayEvidence } from '../support/harness-recording/replay.ts';
 
@@ -63,6 +64,20 @@ describe('the outcome of a recorded attempt', () => {
       expect(verdict).toMatchObject({ outcome, reason, retryable });
       expect(outcomeEvidence(evidence, verdict.outcome).map(({ says }) => says)).toContain('supports');
       expect(exit?.code).toBe(lie);
+    },
+  );
+
+  it.each([...recordings].filter(([name]) => expected[name]?.lie === 0))(
+    'O-42 %s: exits otherwise than 0, though the harness’s own command line says 0',
+    async (_name, recording) => {
+      const verdict = judge({
+        evidence: await replayEvidence(recording),
+        stopReason: null,
+        isVerifyAsked: recording.lease.verify !== null,
+      });
+
+      expect(recording.exit?.code).toBe(0);
+      expect(exitCodeOf(verdict)).toBe(1);
     },
   );
 });

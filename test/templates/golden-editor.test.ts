@@ -73,7 +73,7 @@ withTerraform.each(platforms)('the editor of %s, as Terraform plans it', (_name,
     expect(appOf(moved)['display_name']).toBe('openvscode-server');
   });
 
-  it('I-14 is behind a port named ide, 13337 unless the admin says otherwise, on loopback', () => {
+  it('I-14 O-64 is behind a port named ide, 13337 unless the admin says otherwise, on loopback', () => {
     expect(ports.ide).toBe(13_337);
     for (const [plan, port] of [
       [usual, '13337'],
