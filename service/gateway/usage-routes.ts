@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Actor } from '../../modules/contract.ts';
+import { isUuid } from '../platform/clock.ts';
 import { nextCursor, parse, type Route } from '../platform/http.ts';
 import { makeAdmitOrganizationAdmin, type OrganizationAdminParts } from '../secrets/organization-admin.ts';
 import { usageBy, usageBys, usageTotal } from './usage-store.ts';
@@ -28,6 +29,11 @@ const query = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50),
   cursor: z.string().min(1).max(200).optional(),
 });
+/** Only models go by names; what else is summed up has an id. */
+const checkedQuery = query.refine(({ by, cursor }) => by === 'model' || cursor === undefined || isUuid(cursor), {
+  path: ['cursor'],
+  message: 'must be the next_cursor of the answer before; leave it out to begin at the first',
+});
 const answer = z.strictObject({
   by: z.enum(usageBys),
   items: z.array(z.strictObject({ key: z.string(), ...usage })),
@@ -46,7 +52,7 @@ export function usageRoutes(parts: OrganizationAdminParts): Route[] {
       summary: 'Sums tokens and cost of model calls by task, user, model, workspace or organization.',
       shape: { query, answers: { 200: answer } },
       handler: async (request, response) => {
-        const asked = parse(query, request.query, 'The query');
+        const asked = parse(checkedQuery, request.query, 'The query');
         const actor = response.locals['actor'] as Actor;
         const isMine = asked.scope === 'mine';
         const organizationId = isMine

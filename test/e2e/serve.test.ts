@@ -35,6 +35,7 @@ const environment = (change: Record<string, string> = {}): Record<string, string
   OUTRIGGER_LISTEN: '127.0.0.1:0',
   MODEL_UPSTREAM_URL: 'http://127.0.0.1:9/v1',
   OUTRIGGER_MODEL: 'test/none',
+  OUTRIGGER_ALLOW_UNPRICED_MODELS: 'true',
   ...change,
 });
 

@@ -101,7 +101,7 @@ const bodyless = [
 ];
 
 /** Lists that are short enough to come whole: nothing in a query pages them. */
-const wholeLists = /\/(registry|agents|agent-entries|agent-templates|limits|plugins|rules|blocked)$/;
+const wholeLists = /\/(registry|agents|agent-entries|agent-templates|limits|plugins|rules|blocked|budgets)$/;
 
 const wrongBodies: readonly (readonly [string, unknown])[] = [
   ['a list', []],

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { deriveProof } from '../../service/secrets/registration-proof.ts';
+import { finished } from '../support/coder/timeline.ts';
 import { startFakeBridge } from '../support/fake-bridge.ts';
 import { startTestService, type Person, type TestService } from '../support/service.ts';
 
@@ -30,7 +31,7 @@ describe('a second registration for one build', () => {
     expect(outrigger.log()).toMatch(/"level":"error"[^\n]*"alert":true/);
     expect((await outrigger.call(outrigger.people.ada, 'GET', path)).status).toBe(403);
 
-    const { agentId } = coder.buildWorkspace(workspace.id, 'start', {});
+    const { agentId } = coder.buildWorkspace(workspace.id, 'start', { timing: finished });
     const { body: minted } = await outrigger.call(
       outrigger.people.admin,
       'POST',

@@ -9,7 +9,7 @@ import { volumes as workspaceVolumes } from '../../modules/workspace/container.t
 import { ideKinds } from '../../modules/workspace/helper/ide-kinds.ts';
 import { everyTemplate, podIn } from './view.ts';
 
-const { worker, sidecar, init, network } = names.containers;
+const { worker, sidecar, init, network, egress } = names.containers;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const sources = (folder: string): readonly string[] =>
@@ -19,7 +19,7 @@ const sources = (folder: string): readonly string[] =>
 
 describe.each(everyTemplate)('the editor of the template %s', (_name, view) => {
   it('I-04 runs in the worker, beside the sidecar at the same files, behind Coder’s own proxy and no other', () => {
-    const all = [init, worker, sidecar, ...(view.isDocker ? [network] : [])];
+    const all = [init, worker, sidecar, ...(view.isDocker ? [network, egress] : [])];
 
     expect(view.containers.map(({ name }) => name).sort()).toEqual(all.sort());
     expect(view.body('coder_script.helper')).toMatchObject({

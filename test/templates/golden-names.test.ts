@@ -56,10 +56,10 @@ describe.each(everyTemplate)('the names of the template %s', (name, view) => {
       expect(pod.labels).toBe('${local.labels}');
     }
 
-    const { init, worker, sidecar, network } = names.containers;
+    const { init, worker, sidecar, network, egress } = names.containers;
     expect([init, worker, sidecar]).toEqual(['opencode-init', 'worker', 'opencode']);
     expect(view.containers.map((one) => one.name).sort()).toEqual(
-      [init, worker, sidecar, ...(view.isDocker ? [network] : [])].sort(),
+      [init, worker, sidecar, ...(view.isDocker ? [network, egress] : [])].sort(),
     );
     expect(ofType(view, /^coder_agent$/).map(([agent]) => agent)).toEqual(['main']);
 
