@@ -69,6 +69,15 @@ function program(path: string, body: string): void {
   writeFileSync(join(root, path), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 }
 
+/** The programs of this machine, which may have a Nix of its own. */
+function pathWithoutNix(): string {
+  const folder = join(root, 'programs');
+  mkdirSync(folder);
+  for (const name of readdirSync('/usr/bin'))
+    if (!name.startsWith('nix')) symlinkSync(join('/usr/bin', name), join(folder, name));
+  return folder;
+}
+
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const places = () => ({
   HOME: home,
@@ -195,9 +204,9 @@ describeNix('modules/workspace/nix.sh', () => {
 
   it('has nothing to do without a workspace.nix, and says that an image has no Nix only to who asked for it', async () => {
     expect((await take()).stdout).toContain('there is no workspace.nix');
-    rmSync(join(root, 'bin/nix'));
-    expect((await take()).stdout).toBe('');
-    expect((await take({ NIX_CONFIG_BASE64: base64('x') })).stdout).toContain('there is no nix in this image');
+    const PATH = pathWithoutNix();
+    expect((await take({ PATH })).stdout).toBe('');
+    expect((await take({ PATH, NIX_CONFIG_BASE64: base64('x') })).stdout).toContain('there is no nix in this image');
   });
 });
 
