@@ -21,6 +21,8 @@ import { makeSecrets } from './secrets/secrets.ts';
 import { makeTemplateSecrets } from './secrets/template-secrets.ts';
 import { makeCoderBuilds } from './workspaces/coder-builds.ts';
 import type { ServiceOptions } from './server-options.ts';
+import { databaseLooks } from './metrics/looks.ts';
+import { makeMetrics } from './metrics/metrics.ts';
 
 /** What {@link makeBase} answers. */
 export type Base = ReturnType<typeof makeBase>;
@@ -45,13 +47,17 @@ export function makeBase({ config, clock, log }: ServiceOptions, { database, key
   const seal = makeSeal(keys);
   const templateSecrets = makeTemplateSecrets({ database, seal, audit, clock });
   const secrets = makeSecrets({ database, seal, audit, clock });
+  const metrics = makeMetrics();
   const coderOptions: CallerOptions = {
     url: config.coder.url,
     serviceToken: config.coder.serviceToken ?? '',
     timeoutMs: config.coder.timeoutSeconds * 1_000,
     clock,
     log,
-    record: (call) => auditCoderCall(audit, database, call),
+    record: (call) => {
+      metrics.coderCalled(call);
+      return auditCoderCall(audit, database, call);
+    },
   };
   const coder = makeCoder(coderOptions);
   const builds = makeCoderBuilds(makeCaller(coderOptions));
@@ -84,7 +90,23 @@ export function makeBase({ config, clock, log }: ServiceOptions, { database, key
     clock,
     allowLoopback: config.allowInsecureHttp,
   });
+  metrics.addLooks([
+    ...databaseLooks(database, clock),
+    {
+      name: 'outrigger_secrets_overdue',
+      help: 'Secrets whose `rotate_after` has passed, by organization.',
+      labels: ['organization_id'],
+      read: async () =>
+        [...(await secrets.overdue())].map(([id, value]) => ({ labels: { organization_id: id }, value })),
+    },
+    {
+      name: 'outrigger_model_upstream_open',
+      help: '1 while the model provider failed so often that it is not asked, else 0.',
+      read: () => (gateway.isUpstreamOpen() ? 1 : 0),
+    },
+  ]);
   return {
+    metrics,
     config,
     clock,
     log,

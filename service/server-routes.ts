@@ -39,10 +39,12 @@ import { workspacesRoutes } from './workspaces/workspaces-routes.ts';
 import type { Base } from './server-base.ts';
 import { makeReseal } from './server-seals.ts';
 import type { Work } from './server-work.ts';
+import { metricsRoutes } from './metrics/metrics-routes.ts';
 
 /** Everything the service answers, in the order in which it is tried; `isReady` is what `/readyz` says. */
 export function makeRoutes(base: Base, work: Work, isReady: () => boolean): readonly Route[] {
   const {
+    metrics,
     config,
     clock,
     log,
@@ -116,6 +118,7 @@ export function makeRoutes(base: Base, work: Work, isReady: () => boolean): read
     ...compatibleWorkspaceRoutes({ coder, authorize }),
     ...bridgeCommandRoutes({ ...acceptParts, approvals, coder, askBridge }),
     ...auditRoutes({ database }),
+    ...metricsRoutes(metrics, config.metricsToken),
     ...templateSecretRoutes({
       database,
       secrets: templateSecrets,

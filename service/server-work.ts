@@ -44,6 +44,7 @@ export type Work = ReturnType<typeof makeWork>;
 /** The parts that take work, hand it to agents and settle it: approvals, admission, bridges, tasks, workflows, schedules. */
 export function makeWork(base: Base) {
   const {
+    metrics,
     config,
     clock,
     log,
@@ -82,10 +83,10 @@ export function makeWork(base: Base) {
     onAdmitted: (ref) => takeEarly(ref),
   });
   const endNested = makeEndNested({ audit, clock });
-  const onFinished: FinishedHook = async (tx, task) => [
-    ...(await wakeWorkflow(tx, task)),
-    ...(await endNested(tx, task)),
-  ];
+  const onFinished: FinishedHook = async (tx, task) => {
+    metrics.taskFinished(task);
+    return [...(await wakeWorkflow(tx, task)), ...(await endNested(tx, task))];
+  };
   const settleParts = { audit, approvals, gateway, clock, onFinished };
   gateway.subscribe(makeHaltHooks({ ...settleParts, database, engine }));
   const stream = makeEventStream({ database, listener, log });

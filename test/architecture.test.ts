@@ -19,6 +19,7 @@ const rooms = [
   'bridge',
   'approvals',
   'tasks',
+  'metrics',
   'workflows',
   'schedules',
   'workspaces',
