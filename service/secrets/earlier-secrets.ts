@@ -43,23 +43,38 @@ export async function earlierSecrets(
   organizationId: string,
   name?: string,
 ): Promise<readonly EarlierSecret[]> {
-  let query = database
+  return (await select(database, organizationId, name).execute()).map(fromRow);
+}
+
+/** Those of one name, which nobody else writes or deletes until the transaction ends. */
+export async function holdEarlier(
+  tx: Transaction,
+  organizationId: string,
+  name: string,
+): Promise<readonly EarlierSecret[]> {
+  return (await select(tx, organizationId, name).forUpdate().execute()).map(fromRow);
+}
+
+function select(database: Pick<Database, 'as'>, organizationId: string, name?: string) {
+  const query = database
     .as<Tables>()
     .selectFrom('agent_secret')
     .selectAll()
-    .where('organization_id', '=', organizationId);
-  if (name !== undefined) query = query.where('name', '=', name);
-  const rows = await query.orderBy('name').orderBy('key').execute();
-  return rows.map((row) => ({
-    name: row.name,
-    key: row.key,
-    sealed: row.sealed,
-    context: placeOf(organizationId, row),
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-    updatedBy: row.updated_by,
-  }));
+    .where('organization_id', '=', organizationId)
+    .orderBy('name')
+    .orderBy('key');
+  return name === undefined ? query : query.where('name', '=', name);
 }
+
+const fromRow = (row: Tables['agent_secret']): EarlierSecret => ({
+  name: row.name,
+  key: row.key,
+  sealed: row.sealed,
+  context: placeOf(row.organization_id, row),
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+  updatedBy: row.updated_by,
+});
 
 /** Answers the keys that there were. */
 export async function dropEarlier(tx: Transaction, organizationId: string, name: string): Promise<readonly string[]> {

@@ -44,7 +44,8 @@ export function makeAdmitOrganizationAdmin(parts: OrganizationAdminParts): Admit
 export const actorOf = (response: Response): string => `user:${(response.locals['actor'] as Actor).id}`;
 
 export function chooseOrganization(caller: Actor, asked: string | undefined): string {
-  const chosen = asked ?? (caller.organizationIds.length === 1 ? caller.organizationIds[0] : undefined);
+  // As Coder and the database write it: values are sealed for the name of their place, letter by letter.
+  const chosen = asked?.toLowerCase() ?? (caller.organizationIds.length === 1 ? caller.organizationIds[0] : undefined);
   if (chosen === undefined)
     throw new ServiceError(
       'invalid',

@@ -143,6 +143,21 @@ export function makeSecretStore(parts: { readonly seal: Seal; readonly randomnes
       return (await query.returning('key').execute()).map(({ key }) => key);
     },
 
+    /** How many secrets of other names the place holds. */
+    async countOthers(tx: Transaction, place: SecretPlace, name: string): Promise<number> {
+      const { organization_id, owner_id, workspace_id } = columnsOf(place);
+      const { count } = await tx
+        .as<SecretTables>()
+        .selectFrom('secret')
+        .select((select) => select.fn.count<number>('name').distinct().as('count'))
+        .where('organization_id', '=', organization_id)
+        .where('owner_id', '=', owner_id)
+        .where('workspace_id', '=', workspace_id)
+        .where('name', '<>', name)
+        .executeTakeFirstOrThrow();
+      return count;
+    },
+
     /** Every value's row of a place without the value, by name and key. */
     async rows(database: Pick<Database, 'as'>, place: SecretPlace): Promise<readonly SecretValueRow[]> {
       const { organization_id, owner_id, workspace_id } = columnsOf(place);

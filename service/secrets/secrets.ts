@@ -3,7 +3,7 @@ import { systemRandomness, type Clock, type Randomness } from '../platform/clock
 import type { Database, Transaction } from '../platform/database.ts';
 import { notFound, ServiceError } from '../platform/errors.ts';
 import type { Seal } from '../platform/seal.ts';
-import { dropEarlier, earlierSecrets } from './earlier-secrets.ts';
+import { dropEarlier, earlierSecrets, holdEarlier } from './earlier-secrets.ts';
 import { describeSecrets, type SecretMetadata } from './secret-metadata.ts';
 import { organizationPlace, scopeOf, secretPath, type SecretPlace, type SecretRef } from './secret-place.ts';
 import { makeSecretStore, type SecretTables } from './secret-store.ts';
@@ -134,21 +134,23 @@ export function makeSecrets(options: {
       // One order for everybody, so that two who write the same secret never wait for each other.
       const keys = [...values.keys()].sort();
       const held = await store.hold(tx, place, now);
+      if ((await store.countOthers(tx, place, name)) >= mostSecrets) throw tooManySecrets();
+      // Rows of before come first everywhere, so that nobody who changes both waits for another who does.
+      if (scopeOf(place) === 'organization') await dropEarlier(tx, place.organizationId, name);
       for (const key of keys) {
         const sealed = held.seal(name, key, values.get(key) ?? '');
         await store.write(tx, place, { name, key, sealed, rotateAfter, by: actor, now });
       }
       await store.drop(tx, place, name, keys);
-      if (scopeOf(place) === 'organization') await dropEarlier(tx, place.organizationId, name);
       const until = rotateAfter?.toISOString() ?? null;
       await record(tx, change, 'agent_secret.written', { keys: keys.join(' '), rotate_after: until });
     },
 
     async remove(tx, change) {
       const { place, name } = change;
-      const gone = new Set(await store.drop(tx, place, name, []));
-      if (scopeOf(place) === 'organization')
-        for (const key of await dropEarlier(tx, place.organizationId, name)) gone.add(key);
+      const isOfAll = scopeOf(place) === 'organization';
+      const gone = new Set(isOfAll ? await dropEarlier(tx, place.organizationId, name) : []);
+      for (const key of await store.drop(tx, place, name, [])) gone.add(key);
       if (gone.size === 0) throw notFound(`Secret ${name}`);
       await record(tx, change, 'agent_secret.deleted', { keys: [...gone].sort().join(' ') });
     },
@@ -215,7 +217,7 @@ export function makeSecrets(options: {
     for (const name of new Set((await earlierSecrets(database, organizationId)).map((one) => one.name)))
       await database.transaction(async (tx) => {
         const held = await store.hold(tx, place, clock.now());
-        for (const one of await earlierSecrets(tx, organizationId, name)) {
+        for (const one of await holdEarlier(tx, organizationId, name)) {
           const newer = await store.read(tx, place, name, one.key);
           if (newer && newer.updatedAt >= one.updatedAt) continue;
           const sealed = held.seal(name, one.key, seal.open(one.sealed, one.context));
@@ -226,5 +228,15 @@ export function makeSecrets(options: {
       });
   }
 }
+
+/** Of one place; they are listed and shown without pages. */
+const mostSecrets = 500;
+
+const tooManySecrets = (): ServiceError =>
+  new ServiceError(
+    'conflict',
+    'secrets_too_many',
+    `There are ${mostSecrets} secrets in this place, which is all it holds. Delete one that nothing refers to, or put more keys into one.`,
+  );
 
 const ownersOf = ({ organizationId, ownerId, workspaceId }: SecretPlace) => ({ organizationId, ownerId, workspaceId });

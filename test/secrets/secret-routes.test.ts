@@ -92,6 +92,14 @@ describe('S-06 a secret', () => {
     );
   });
 
+  it('of the organization is in one place, however its id is spelled', async () => {
+    const [id = ''] = String((await put(orgAdmin, 'theirs', '', { key: 'value' })).body.path).split('/');
+    const shouted = await put(orgAdmin, 'theirs', `organization_id=${id.toUpperCase()}`, { key: 'again' });
+
+    expect(shouted.body).toMatchObject({ path: `${id}/-/-/theirs` });
+    expect((await outrigger.call(orgAdmin, 'POST', `${path}/rotate`, {})).body).toMatchObject({ values: 1 });
+  });
+
   it.each([
     ['a workspace without one being named', 'scope=workspace'],
     ['its owner and a workspace', 'scope=owner&workspace_id=ws-123'],

@@ -1,13 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { makeAuditLog } from '../../service/audit/audit-log.ts';
+import type { Transaction } from '../../service/platform/database.ts';
 import { silentLogger } from '../../service/platform/logger.ts';
 import { makeSeal } from '../../service/platform/seal.ts';
 import { sealedTables } from '../../service/server-seals.ts';
 import { organizationPlace, ownPlaces, type SecretPlace } from '../../service/secrets/secret-place.ts';
 import { makeSecrets, type SecretUse, type Secrets } from '../../service/secrets/secrets.ts';
 import { mustHoldKeys, resealAll, sealedBy } from '../../service/secrets/sealed-columns.ts';
-import { makeTestClock, type TestClock } from '../support/clock.ts';
+import { eventually, makeTestClock, type TestClock } from '../support/clock.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 const other = randomUUID();
@@ -335,6 +336,46 @@ describe('S-61 rotation', () => {
     await fillEarlier(sealOf('1'), new Date(clock.now().getTime() - 1_000));
     await secrets.rotate({ organizationId: acme }, change());
     expect(await open(organization, { name: 'earlier', key: 'key' })).toBe('newer');
+  });
+});
+
+describe('what an earlier version wrote', () => {
+  const where = (): ReturnType<typeof change> => change(organization, 'earlier');
+  it.each([
+    ['written', (tx: Transaction) => secrets.put(tx, where(), new Map([['key', 'newer']])), 'newer'],
+    ['deleted', (tx: Transaction) => secrets.remove(tx, where()), null],
+  ] as const)('does not come back when it is %s while it is taken into the envelope', async (_how, work, value) => {
+    await put({ other: 'x' });
+    await fillEarlier(sealOf('1'), new Date(clock.now().getTime() - 1_000));
+    let rotating: Promise<unknown> = Promise.resolve();
+    await data.database.transaction(async (tx) => {
+      await work(tx);
+      rotating = secrets.rotate({ organizationId: acme }, change());
+      await eventually('the rotation to wait', async () => {
+        const waits = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        return (await rows(waits)).length > 0;
+      });
+    });
+    await rotating;
+
+    expect(await open(organization, { name: 'earlier', key: 'key' })).toBe(value);
+  });
+});
+
+describe('a place', () => {
+  it('holds a bounded number of secrets, and one that is there can still be written', async () => {
+    await put({ 'api-key': canary });
+    await data.database.pool.query(
+      `insert into secret (organization_id, owner_id, workspace_id, name, key, sealed, created_at, updated_at, updated_by)
+       select $1, '', '', 'other-' || place, 'key', '', now(), now(), 'user:ada' from generate_series(1, 499) as place`,
+      [acme],
+    );
+
+    await put({ 'api-key': 'again' });
+    await expect(put({ key: 'x' }, change(organization, 'one-more'))).rejects.toMatchObject({
+      code: 'secrets_too_many',
+    });
+    await put({ key: 'x' }, change(ofAda, 'one-more'));
   });
 });
 
