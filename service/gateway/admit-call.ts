@@ -8,6 +8,7 @@ import { limitsFor, markWarned, spendingOf } from './budget-store.ts';
 import { callsSince, insertCall, lastSignatures } from './call-store.ts';
 import type { GatewayTables, Halt, TaskIdentity } from './gateway-store.ts';
 import type { Reservation } from './reservation.ts';
+import type { Turns } from './turns.ts';
 
 /** An attempt that may make no more calls and has to be stopped. */
 export interface HaltedAttempt extends Halt {
@@ -29,6 +30,7 @@ export interface AdmissionParts {
   readonly clock: Clock;
   readonly maximumCalls: number;
   readonly brakes: BrakeLimits;
+  readonly turns: Turns;
   /** Stops the attempt, with proof. Answers whether it was there to be stopped. */
   readonly onHalt: (halted: HaltedAttempt) => Promise<boolean>;
   /** Told once per limit, kind and period, in the transaction that found out. */
@@ -59,10 +61,9 @@ interface LockedToken {
  *          before the last of them begins, and only that one can pass it.
  */
 export async function admitCall(parts: AdmissionParts, call: NewCall): Promise<Admission> {
-  const { database, clock } = parts;
-  const now = clock.now();
+  const now = parts.clock.now();
   const { identity } = call;
-  return database.transaction(async (tx) => {
+  return inTurn(parts, identity, async (tx) => {
     const db = tx.as<GatewayTables>();
     // Before the token's row, as after a call: two orders of the same locks would wait for each other.
     const limits = await lockLimits(tx, identity);
@@ -87,6 +88,12 @@ export async function admitCall(parts: AdmissionParts, call: NewCall): Promise<A
     return 'open';
   });
 }
+
+const inTurn = <Result>(
+  { database, turns }: AdmissionParts,
+  { organizationId }: TaskIdentity,
+  work: (tx: Transaction) => Promise<Result>,
+): Promise<Result> => turns(organizationId, () => database.transaction(work));
 
 const minuteMs = 60_000;
 
@@ -170,7 +177,7 @@ export async function lookAfterCall(
   identity: TaskIdentity,
   hasToolCall: boolean,
 ): Promise<boolean> {
-  const halt = await parts.database.transaction(async (tx) => {
+  const halt = await inTurn(parts, identity, async (tx) => {
     await warn(tx, parts, identity);
     const loop = hasToolCall ? await loopOf(tx, parts, identity) : null;
     return loop !== null && (await writeHalt(tx, parts, identity, loop)) ? loop : null;
@@ -193,7 +200,7 @@ async function warn(tx: Transaction, parts: AdmissionParts, identity: TaskIdenti
   const limits = await lockLimits(tx, identity);
   for (const [limit, spending] of await spendingsOf(tx, identity.organizationId, limits, now))
     for (const { kind, atMost } of nearlySpent(limit, spending)) {
-      if (!(await markWarned(tx.as(), limit, kind, now))) continue;
+      if (!(await markWarned(tx.as(), identity.organizationId, limit, kind, now))) continue;
       await parts.audit?.append(tx, {
         actor: 'service',
         action: 'budget.nearly_spent',

@@ -22,7 +22,7 @@ const longestWaitMs = 60_000;
 const usualWaitMs = 1_000;
 
 export interface AskParts {
-  readonly breaker: CircuitBreakerPolicy;
+  readonly breakers: Breakers;
   readonly clock: Clock;
   readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
@@ -37,14 +37,36 @@ export interface Question {
   readonly onSwitch: (from: string, to: string, code: FaultCode) => Promise<void>;
 }
 
+/** Of each model its own: one whose provider fails says nothing of the others, and must not close their door. */
+export interface Breakers {
+  of(model: string): CircuitBreakerPolicy;
+  isAnyOpen(): boolean;
+}
+
+/** Models that were not asked for longest are forgotten, where any name is passed on. */
+const mostRemembered = 1_000;
+
+export function makeBreakers(): Breakers {
+  const known = new Map<string, CircuitBreakerPolicy>();
+  return {
+    of(model) {
+      const breaker = known.get(model) ?? makeBreaker();
+      known.delete(model);
+      known.set(model, breaker);
+      const oldest = known.keys().next().value;
+      if (known.size > mostRemembered && oldest !== undefined) known.delete(oldest);
+      return breaker;
+    },
+    isAnyOpen: () => [...known.values()].some(({ state }) => state === CircuitState.Open),
+  };
+}
+
 /** Opens after five outages in a row; half a minute later one call tries whether it is over. */
-export const makeBreaker = (halfOpenAfterMs = 30_000): CircuitBreakerPolicy =>
+const makeBreaker = (halfOpenAfterMs = 30_000): CircuitBreakerPolicy =>
   circuitBreaker(
     handleWhen((error) => error instanceof ModelFault && outages.has(error.code)),
     { halfOpenAfter: halfOpenAfterMs, breaker: new ConsecutiveBreaker(5) },
   );
-
-export const isOpen = (breaker: CircuitBreakerPolicy): boolean => breaker.state === CircuitState.Open;
 
 /**
  * Asks upstream until a model begins to answer: the one place where model calls are tried again.
@@ -86,10 +108,10 @@ async function askTwice(parts: AskParts, question: Question, model: string): Pro
   }
 }
 
-async function askOnce({ breaker, clock }: AskParts, question: Question, model: string): Promise<UpstreamAnswer> {
+async function askOnce({ breakers, clock }: AskParts, question: Question, model: string): Promise<UpstreamAnswer> {
   const { upstream, isStream, fuse } = question;
   try {
-    return await breaker.execute(async () => {
+    return await breakers.of(model).execute(async () => {
       const answer = await upstream.send(question.body(model), isStream, fuse.signal);
       if (answer.status === 200) return answer;
       const refusal = { status: answer.status, retryAfter: answer.headers.get('retry-after') };

@@ -23,6 +23,8 @@ export type Bill = Pick<CallEnd, 'tokens' | 'isEstimate' | 'costMicroUsd' | 'cos
 export interface Billed {
   readonly model: string;
   readonly reserved: Reservation;
+  /** False while nothing has gone to the provider. */
+  readonly wasSent: boolean;
   readonly watch: Pick<AnswerWatch, 'usage' | 'isUsageFinal' | 'finishReason'>;
 }
 
@@ -34,12 +36,12 @@ export interface Billed {
  */
 export function billOf(
   prices: PriceTable,
-  { model, reserved, watch }: Billed,
+  { model, reserved, wasSent, watch }: Billed,
   status: CallStatus,
   errorCode: FaultCode | null,
 ): Bill {
   const usage = watch.usage();
-  if (usage === null && errorCode !== null && costsNothing.has(errorCode))
+  if (!wasSent || (usage === null && errorCode !== null && costsNothing.has(errorCode)))
     return { tokens: nothing, isEstimate: false, costMicroUsd: 0, costSource: 'none' };
   const isWhole = status === 'succeeded' || watch.finishReason() !== null;
   const isKnown = usage !== null && !usage.isDoubtful && (isWhole || watch.isUsageFinal());

@@ -62,7 +62,10 @@ export async function budgetsOf(db: Tables, organizationId: string): Promise<rea
 /** The limits that hold for a task: its own, and those of its organization; a user's own budget goes before that of each. */
 export async function limitsFor(db: Tables, identity: TaskIdentity): Promise<readonly Limit[]> {
   const { organizationId, ownerId, taskId } = identity;
-  const all = await budgetsOf(db, organizationId);
+  const { rows } = await sql<BudgetRow>`
+    select * from outrigger.budget
+    where organization_id = ${organizationId} and target in ('*', ${ownerId})`.execute(db);
+  const all = rows.map(fromRow);
   const of = (scope: Scope, target: string): Budget | undefined =>
     all.find((one) => one.scope === scope && one.target === target);
   const named: (readonly [Limit | undefined, string])[] = [
@@ -136,8 +139,14 @@ export async function spendingOf(
 }
 
 /** True for the first who says it in this period. */
-export async function markWarned(db: Tables, limit: Limit, kind: BudgetKind, now: Date): Promise<boolean> {
-  const key = `${limit.scope}:${limit.target}:${limit.period}:${limit.atMost[kind]}`;
+export async function markWarned(
+  db: Tables,
+  organizationId: string,
+  limit: Limit,
+  kind: BudgetKind,
+  now: Date,
+): Promise<boolean> {
+  const key = `${organizationId}:${limit.scope}:${limit.target}:${limit.period}:${limit.atMost[kind]}`;
   const { numAffectedRows } = await sql`
     insert into outrigger.budget_warning (key, period_start, kind, at)
     values (${key}, ${periodStart(limit.period, now)}, ${kind}, ${now})

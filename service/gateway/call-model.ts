@@ -20,6 +20,7 @@ import {
 } from './faults.ts';
 import type { Halt, TaskIdentity } from './gateway-store.ts';
 import { billOf } from './bill.ts';
+import { bytesOf, makeBodyPlaces } from './body-places.ts';
 import { isModelAlias, type ModelCatalog } from './models.ts';
 import type { OpenCalls } from './open-calls.ts';
 import type { KeyOwner } from './provider-keys.ts';
@@ -58,6 +59,8 @@ export interface Call {
   readonly isStream: boolean;
   readonly body: (model: string) => string;
   readonly reserved: Reservation;
+  /** Whether anything went to the provider yet, which alone can cost something. */
+  wasSent: boolean;
   readonly watch: AnswerWatch;
   readonly fuse: Fuse;
 }
@@ -70,32 +73,52 @@ export interface Call {
  * Errors   none; whatever fails is answered in OpenAI's shape and recorded.
  */
 export function makeCallModel(parts: CallModelParts): CallModel {
+  const places = makeBodyPlaces();
   return async (identity, request, response) => {
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
-    let call: Call;
+    let leavePlace: () => void;
     try {
-      call = await admit(parts, identity, await readCompletionRequest(request, parts.bodyLimitBytes), gone.signal);
+      leavePlace = places.enter(identity.taskId, bytesOf(request, parts.bodyLimitBytes));
     } catch (error) {
-      // The caller went away while it was still sending: nobody asked, nobody listens.
-      if (response.destroyed) return;
-      const fault = asFault(error);
-      logFault(parts.log, fault, { taskId: identity.taskId, attempt: identity.attempt });
-      return endWithFault(response, fault);
+      return refuseCall(parts, identity, response, error);
     }
-    const leave = parts.openCalls.enter(identity, call.fuse);
-    const onClose = (): void => {
-      if (!response.writableFinished) call.fuse.end('client_gone');
-    };
-    response.once('close', onClose);
-    if (response.destroyed) onClose();
-    try {
-      await perform(parts, call, response);
-    } finally {
-      call.fuse.clear();
-      leave();
-    }
+    await makeCall(parts, identity, request, response).finally(leavePlace);
   };
+}
+
+function refuseCall({ log }: CallModelParts, identity: TaskIdentity, response: Response, error: unknown): void {
+  const fault = asFault(error);
+  logFault(log, fault, { taskId: identity.taskId, attempt: identity.attempt });
+  endWithFault(response, fault);
+}
+
+async function makeCall(
+  parts: CallModelParts,
+  identity: TaskIdentity,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  let call: Call;
+  try {
+    call = await admit(parts, identity, await readCompletionRequest(request, parts.bodyLimitBytes), gone.signal);
+  } catch (error) {
+    // The caller went away while it was still sending: nobody asked, nobody listens.
+    if (response.destroyed) return;
+    return refuseCall(parts, identity, response, error);
+  }
+  const leave = parts.openCalls.enter(identity, call.fuse);
+  const onClose = (): void => {
+    if (!response.writableFinished) call.fuse.end('client_gone');
+  };
+  response.once('close', onClose);
+  if (response.destroyed) onClose();
+  try {
+    await perform(parts, call, response);
+  } finally {
+    call.fuse.clear();
+    leave();
+  }
 }
 
 /** How often a call that waits for a budget looks again. */
@@ -115,7 +138,7 @@ export async function admit(
   const body = (name: string): string => completion.forward(name, words);
   const bounds = [words.maxTokens, completion.outputAtMost].filter((bound) => typeof bound === 'number');
   const outputAtMost = bounds.length === 0 ? null : Math.min(...bounds);
-  const reserved = reserve(parts.prices, model, Buffer.byteLength(body(model)), outputAtMost);
+  const reserved = reserve(parts.prices, models, Buffer.byteLength(body(model)), outputAtMost);
   await beAdmitted(parts, { id, identity, model, reserved }, gone);
   if (completion.leftOut.length > 0)
     parts.log.debug(
@@ -123,7 +146,8 @@ export async function admit(
       'fields not passed on',
     );
   const fuse = lightFuse(parts.silenceMs, parts.callMs);
-  return { id, identity, models, model, isStream: completion.isStream, body, reserved, watch: watchAnswer(), fuse };
+  const { isStream } = completion;
+  return { id, identity, models, model, isStream, body, reserved, wasSent: false, watch: watchAnswer(), fuse };
 }
 
 /** An alias means the task's model, which may itself be one. */
@@ -197,6 +221,8 @@ export async function closeFailed(parts: CallModelParts, call: Call, error: unkn
 /** The whole answer of a call without a stream; null when it was streamed to the response, which one must have then. */
 export async function exchange(parts: CallModelParts, call: Call, response?: Response): Promise<string | null> {
   const upstream = parts.upstream.with(await parts.providerKey(call.identity));
+  call.fuse.signal.throwIfAborted();
+  call.wasSent = true;
   const { answer, model } = await askUpstream(parts, {
     ...{ upstream, models: call.models, body: call.body, isStream: call.isStream, fuse: call.fuse },
     onSwitch: (from, to, code) => recordSwitch(parts, call, from, to, code),

@@ -8,6 +8,7 @@ export const faultCodes = [
   'call_limit_reached',
   'loop_detected',
   'budget_held',
+  'too_much_at_once',
   'token_ended',
   'task_stopped',
   'upstream_incomplete',
@@ -125,6 +126,14 @@ export const budgetHeld = (): ModelFault =>
     429,
     'budget_held',
     'What is left of a budget is held for calls that are still open. Wait until they have ended.',
+    { retryAfterSeconds: 5 },
+  );
+
+export const tooMuchAtOnce = (): ModelFault =>
+  new ModelFault(
+    429,
+    'too_much_at_once',
+    'This task has as many model calls open as one task may. Wait until some have ended.',
     { retryAfterSeconds: 5 },
   );
 

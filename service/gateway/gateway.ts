@@ -6,7 +6,7 @@ import { ServiceError } from '../platform/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import { pause } from '../platform/pause.ts';
 import type { BudgetWarning, HaltedAttempt } from './admit-call.ts';
-import { isOpen, makeBreaker } from './ask-upstream.ts';
+import { makeBreakers } from './ask-upstream.ts';
 import { usualBrakes, type BrakeLimits } from './brakes.ts';
 import { makeCallModel, type CallModelParts } from './call-model.ts';
 import { markLostCalls, sumTokensAfterRevoke, sumUsage, type GatewayUsage } from './call-store.ts';
@@ -27,6 +27,7 @@ import { makeOpenCalls } from './open-calls.ts';
 import { wantsKey, type KeyOwner } from './provider-keys.ts';
 import { recallUsage } from './recall-usage.ts';
 import { bodyLimitBytes } from './request-body.ts';
+import { makeTurns } from './turns.ts';
 import { makeUpstream, type UpstreamOptions } from './upstream.ts';
 
 export type { BudgetWarning, HaltedAttempt } from './admit-call.ts';
@@ -58,13 +59,13 @@ export interface Gateway {
   haltOf(tx: Transaction, taskId: string, attempt: number): Promise<Halt | null>;
   /** The real name of a model, for submitters. Errors: `unprocessable` that lists what may be named. */
   resolveModel(requested: string | null): string;
-  /** Whether the upstream failed so often in a row that it is left alone for a while. */
+  /** Whether the upstream failed so often in a row, for some model, that it is left alone for a while. */
   isUpstreamOpen(): boolean;
   /** Closes the rows of calls whose process died; run at start and now and then. Gives their number. */
   recoverLostCalls(): Promise<number>;
   /**
-   * What is done every minute: calls of dead processes are closed, providers are asked for the usage of calls that broke,
-   * and attempts that were halted but not stopped are stopped.
+   * What is done every minute: calls of dead processes are closed, attempts that were halted but not stopped are
+   * stopped, and providers are asked for the usage of calls that broke.
    */
   tidy(): Promise<void>;
   /** Joins a later room that must be told. */
@@ -113,7 +114,7 @@ export function makeGateway(options: GatewayOptions): Gateway {
   const tables = database.as<GatewayTables>();
   const hooks: GatewayHooks[] = [];
   const parts = partsOf(options, hooks);
-  const { models, openCalls, upstream, breaker, callMs } = parts;
+  const { models, openCalls, upstream, breakers, callMs } = parts;
   const recoverLostCalls = (): Promise<number> =>
     markLostCalls(database.as(), new Date(clock.now().getTime() - callMs - 60_000), clock.now());
   return {
@@ -141,13 +142,14 @@ export function makeGateway(options: GatewayOptions): Gateway {
     tokensAfterRevoke: (tx, taskId) => sumTokensAfterRevoke(tx.as(), taskId),
     haltOf: (tx, taskId, attempt) => haltOf(tx.as<GatewayTables>(), taskId, attempt),
     resolveModel: (requested) => models.resolve(requested),
-    isUpstreamOpen: () => isOpen(breaker),
+    isUpstreamOpen: breakers.isAnyOpen,
     recoverLostCalls,
     async tidy() {
       await recoverLostCalls();
-      await recallUsage(parts);
       for (const halted of await haltedAttempts(tables))
         await parts.onHalt(halted).catch((error: unknown) => log.warn({ error, ...halted }, 'a halt was not heard'));
+      // Last, because a provider may let it wait for minutes.
+      await recallUsage(parts);
     },
     subscribe: (more) => void hooks.push(more),
     async close() {
@@ -168,7 +170,8 @@ function partsOf(options: GatewayOptions, hooks: readonly GatewayHooks[]): CallM
     models: makeModelCatalog(options),
     words: { maxTokens, temperature },
     openCalls: makeOpenCalls(),
-    breaker: makeBreaker(),
+    breakers: makeBreakers(),
+    turns: makeTurns(),
     wait: options.wait ?? pause,
     silenceMs: options.upstream.timeoutMs,
     callMs: options.callMs ?? 30 * 60_000,

@@ -11,7 +11,12 @@ import { bodyTooLarge, invalidRequest } from './faults.ts';
 export const bodyLimitBytes = 32 * 1024 * 1024;
 
 const completion = z.looseObject({
-  model: z.string().optional(),
+  /** It is stored with the call. */
+  model: z
+    .string()
+    .max(200)
+    .regex(/^\P{Cc}*$/u)
+    .optional(),
   messages: z.array(z.unknown()).min(1),
   stream: z.boolean().nullish(),
   tools: z.array(z.looseObject({})).nullish(),

@@ -8,7 +8,7 @@ import type { Tokens } from './usage.ts';
 export interface Reservation {
   readonly input: number;
   readonly output: number;
-  /** Null for a model without a price. */
+  /** Null where no model has a price. */
   readonly microUsd: number | null;
 }
 
@@ -17,16 +17,18 @@ export const outputAssumed = 32_768;
 
 /**
  * Shape    a token stands for at least one byte of the request, so its bytes bound its tokens (pictures and files that
- *          are named by an address aside). The bound of the answer is the request's own, or `outputAssumed`.
+ *          are named by an address aside). The bound of the answer is the request's own, or `outputAssumed`. The cost is
+ *          that of the dearest model that may come to answer.
  */
 export function reserve(
   prices: PriceTable,
-  model: string,
+  models: readonly string[],
   bodyBytes: number,
   outputAtMost: number | null,
 ): Reservation {
   const output = outputAtMost ?? outputAssumed;
-  return { input: bodyBytes, output, microUsd: costAtMost(prices, model, { input: bodyBytes, output }) };
+  const costs = models.flatMap((model) => costAtMost(prices, model, { input: bodyBytes, output }) ?? []);
+  return { input: bodyBytes, output, microUsd: costs.length === 0 ? null : Math.max(...costs) };
 }
 
 /** The dearer of the two kinds on each side: nobody knows yet what comes from a cache, or what is reasoning. */

@@ -36,8 +36,8 @@ async function startWith(statuses: Readonly<Record<string, readonly number[]>>, 
   });
   const { token } = await harness.newTask('scripted/model');
   const { ask, rows } = harness;
-  const call = async () => {
-    const answer = await ask(token, 'hello');
+  const call = async (more: Record<string, unknown> = {}) => {
+    const answer = await ask(token, 'hello', more);
     return { status: answer.status, text: await answer.text() };
   };
   return { call, asked, audit, rows, hosts, gateway: harness.gateway };
@@ -67,6 +67,16 @@ describe('an upstream that fails (part of S-116)', () => {
     expect(asked).toHaveLength(5);
     expect([status, text.includes('upstream_open')]).toEqual([424, true]);
     expect(gateway.isUpstreamOpen()).toBe(true);
+  });
+});
+
+describe('a model whose provider fails', () => {
+  it('closes its own door and that of no other model', async () => {
+    const { call, asked } = await startWith({ 'scripted/model': [503], b: [200] });
+    for (let one = 0; one < 4; one++) await call();
+
+    expect((await call({ model: 'b' })).status).toBe(200);
+    expect(asked.at(-1)).toBe('b');
   });
 });
 

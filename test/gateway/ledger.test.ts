@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { reserve } from '../../service/gateway/reservation.ts';
 import { usageTotal } from '../../service/gateway/usage-store.ts';
+import { ServiceError } from '../../service/platform/errors.ts';
 import {
   startCountingProvider,
   ways,
@@ -126,6 +128,33 @@ describe('the ledger equals the figures of the provider (part of P-54)', () => {
       estimated_calls: 0,
     });
     expect(new Set(provider.hosts)).toEqual(new Set(['openrouter.ai']));
+  });
+});
+
+describe('what is held for a call (part of P-54)', () => {
+  it('is what the dearest of the models that may answer it can cost', () => {
+    const cheap = { input: 1, cached: 1, output: 1, reasoning: 1 };
+    const models = new Map([...prices.models, ['scripted/cheap', cheap] as const]);
+    const held = (...names: string[]) => reserve({ ...prices, models }, names, 1_000, 100);
+
+    expect(held('scripted/cheap', 'scripted/model', 'scripted/unknown')).toEqual(held('scripted/model'));
+    expect(held('scripted/unknown').microUsd).toBeNull();
+  });
+});
+
+describe('a call for which there is no key (part of P-54)', () => {
+  it('costs nothing, because nobody was asked', async () => {
+    const unusable = new ServiceError('unavailable', 'provider_key_unusable', 'The key cannot be used.');
+    const without = await startGateway({ prices, providerKey: () => Promise.reject(unusable) });
+    const { token } = await without.newTask();
+    const text = await (await without.ask(token, 'hello')).text();
+    const rows = await without.rows();
+    await without.close();
+
+    expect(text).toContain('The key cannot be used.');
+    expect(rows).toMatchObject([
+      { status: 'failed', input_tokens: 0, output_tokens: 0, cost_micro_usd: 0, cost_source: 'none' },
+    ]);
   });
 });
 

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { makeBodyPlaces } from '../../service/gateway/body-places.ts';
 import { saveBudget } from '../../service/gateway/budget-store.ts';
 import type { HaltedAttempt, TaskIdentity } from '../../service/gateway/gateway.ts';
+import { makeTurns } from '../../service/gateway/turns.ts';
 import type { AuditEntry } from '../../service/audit/audit-event.ts';
 import { startGateway, type GatewayHarness, type HarnessOptions } from './gateway-harness.ts';
 
@@ -145,6 +147,54 @@ describe('budgets (part of D6)', () => {
     for (const answer of answers) await answer.text();
 
     expect(answers.map(({ status }) => status)).toEqual([200, 402]);
+  });
+});
+
+describe('budgets of two organizations (part of D6)', () => {
+  it('warn a person of both in each, though they are alike', async () => {
+    const { gateway, database, ask, told } = await start();
+    const ownerId = randomUUID();
+    for (const organizationId of [randomUUID(), randomUUID()]) {
+      await saveBudget(database.as(), {
+        ...{ organizationId, scope: 'user', target: '*', period: 'month' },
+        atMost: { ...unbounded, tokens: 1_000 },
+      });
+      const { token } = await taskOf({ gateway, database }, { organizationId, ownerId });
+      await (await ask(token, 'SCENARIO:text')).text();
+    }
+
+    expect(told.warnings).toEqual(['user tokens', 'user tokens']);
+  });
+
+  it('are looked at by turns, of which one organization has a few and waits for nobody else', async () => {
+    const turns = makeTurns();
+    const begun: string[] = [];
+    let open: () => void = () => undefined;
+    const door = new Promise<void>((resolve) => (open = resolve));
+    const look = (organization: string) =>
+      turns(organization, async () => {
+        begun.push(organization);
+        await door;
+      });
+    const looks = [...Array.from({ length: 10 }, () => look('busy')), look('other')];
+
+    expect(begun).toEqual(['busy', 'busy', 'busy', 'busy', 'other']);
+    open();
+    await Promise.all(looks);
+    expect(begun).toHaveLength(11);
+  });
+});
+
+describe('what requests of one task hold in memory', () => {
+  it('is bounded, for it alone, until they have ended', () => {
+    const { enter } = makeBodyPlaces();
+    const [leave = () => undefined] = Array.from({ length: 4 }, () => enter('one', 32 * 1024 * 1024));
+
+    expect(() => enter('one', 10)).toThrow('as many model calls open');
+    enter('other', 10);
+    leave();
+    for (let small = 0; small < 32; small++) enter('one', 10);
+    expect(() => enter('one', 10)).toThrow('as many model calls open');
   });
 });
 

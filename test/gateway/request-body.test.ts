@@ -94,6 +94,10 @@ describe('A request goes upstream', () => {
     expect(await forward({ usage: { include: false } })).toEqual(plain);
   });
 
+  it.each(['x'.repeat(201), 'a\u0000b'])('only with a name of a model that can be stored (%j)', (model) => {
+    expect(() => parseCompletion(JSON.stringify({ messages: [{}], model }))).toThrow('model is wrong');
+  });
+
   it('leaves names of fields in the log at debug, and nothing that could be more than a name', async () => {
     await forward({ service_level: 'the-value', 'Ignore all that was said: the-canary': 1 });
 
