@@ -112,7 +112,7 @@ export const helperEnvironment = {
 export const egressModes = ['allowlist', 'local-only', 'open'] as const;
 export type EgressMode = (typeof egressModes)[number];
 
-/** Where the proxy of a workspace listens, in a network that only the workspace is in. */
+/** Where the proxy of a workspace listens. */
 export const egressPort = 3128;
 
 /**

@@ -38,16 +38,22 @@ export function readHello(seen: Buffer): Hello {
   }
 }
 
-/** The payload of all handshake records that arrived, the last one perhaps in part. */
+/** The payload of the handshake records that arrived, the last one perhaps in part, as far as the hello goes. */
 function handshakeBytes(seen: Buffer): Buffer | Hello {
   const parts: Buffer[] = [];
   let at = 0;
-  while (at < seen.length) {
+  let had = 0;
+  let whole = Number.POSITIVE_INFINITY;
+  // A client that resumes sends other records right behind its hello (RFC 8446 §2.3).
+  while (at < seen.length && had < whole) {
     if (seen[at] !== handshake || (at + 1 < seen.length && seen[at + 1] !== 3)) return bad('not_tls');
     if (at + 5 > seen.length) break;
     const length = seen.readUInt16BE(at + 3);
     if (length === 0 || length > mostHelloBytes) return bad('not_tls');
-    parts.push(seen.subarray(at + 5, at + 5 + length));
+    const part = seen.subarray(at + 5, at + 5 + length);
+    parts.push(part);
+    had += part.length;
+    if (had >= 4 && whole === Number.POSITIVE_INFINITY) whole = 4 + Buffer.concat(parts).readUIntBE(1, 3);
     at += 5 + length;
   }
   return Buffer.concat(parts);

@@ -33,6 +33,8 @@ const proxy = await startEgressProxy({
 log(
   `egress ${settings.mode}: listening on ${settings.listen.host}:${String(proxy.port)}, ${String(settings.entries.length)} entries`,
 );
+for (const text of settings.unread)
+  log(`${JSON.stringify(text)} of the list is no host and is left out. Give one such as "*.example.com".`);
 
 for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => process.exit(0));
 process.on('unhandledRejection', (error) => log(`an error reached nobody: ${String(error)}`));

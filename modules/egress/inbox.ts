@@ -12,6 +12,9 @@ export interface Inbox {
   flow(sink: (piece: Buffer) => boolean): void;
 }
 
+/** As much waits here for a decision, more than any of them needs; the rest waits where it comes from. */
+const mostHeldBytes = 256 * 1024;
+
 export function makeInbox(socket: Socket): Inbox {
   let held = Buffer.alloc(0);
   let sink: ((piece: Buffer) => boolean) | null = null;
@@ -23,6 +26,7 @@ export function makeInbox(socket: Socket): Inbox {
   socket.on('data', (piece: Buffer) => {
     if (sink !== null) return pass(piece, sink);
     held = Buffer.concat([held, piece]);
+    if (held.length > mostHeldBytes) socket.pause();
     changed();
   });
   for (const end of ['end', 'close', 'error'])
@@ -58,6 +62,7 @@ export function makeInbox(socket: Socket): Inbox {
       sink = to;
       const first = held;
       held = Buffer.alloc(0);
+      socket.resume();
       pass(first, to);
     },
   };

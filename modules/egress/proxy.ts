@@ -121,9 +121,12 @@ function refusing<Made>(make: () => Made, within: Authority = nowhere): Made {
     return make();
   } catch (fault) {
     if (!(fault instanceof HeadFault)) throw fault;
-    throw new Refusal(fault.why, fault.asked === '' ? within : { host: fault.asked.slice(0, 253), port: 0 });
+    throw new Refusal(fault.why, fault.asked === '' ? within : { host: shownText(fault.asked), port: 0 });
   }
 }
+
+/** What was asked for may hold any byte; the service takes printable ones, and refuses a whole call for another. */
+const shownText = (asked: string): string => asked.slice(0, 253).replace(/[^\x21-\x7e]/g, '?');
 
 /** Lets two sockets end together. The bytes towards the server flow through the client's inbox. */
 function join(client: Socket, server: Socket): void {

@@ -7,6 +7,8 @@ export interface EgressSettings {
   readonly mode: Exclude<EgressMode, 'open'>;
   /** What the template says; the service may add to it in the mode `allowlist`. */
   readonly entries: readonly Entry[];
+  /** What stands in the list and is no entry, such as the repository of an owner that lies at an address. */
+  readonly unread: readonly string[];
   readonly addresses: AddressRule;
   readonly listen: { readonly host: string; readonly port: number };
   readonly service: {
@@ -35,15 +37,12 @@ export function readSettings(environment: Environment): EgressSettings {
       throw new Error(`${names[name]} must be an address with a name, such as "https://coder.example.com".`);
     return entry;
   });
-  const hosts = listed('hosts').map((text) => {
-    const entry = parseEntry(text);
-    if (entry === null)
-      throw new Error(`${names.hosts}: ${JSON.stringify(text)} is no host. Give one such as "*.example.com".`);
-    return entry;
-  });
+  const hosts = listed('hosts').map((text) => ({ text, entry: parseEntry(text) }));
+  const entries = hosts.flatMap(({ entry }) => entry ?? []);
   return {
     mode,
-    entries: mode === 'local-only' ? ours : [...ours, ...hosts],
+    entries: mode === 'local-only' ? ours : [...ours, ...entries],
+    unread: hosts.filter(({ entry }) => entry === null).map(({ text }) => text),
     addresses: makeAddressRule(listed('privateRanges'), ownAddresses()),
     listen: listenOf(read('listen')),
     service: {

@@ -1,9 +1,14 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
 import { describe, expect, it } from '@jest/globals';
 import { makeAddressRule } from '../../modules/egress/addresses.ts';
 import { entryOfUrl, findEntry, parseEntry } from '../../modules/egress/allow-list.ts';
 import { makeBodyFrame } from '../../modules/egress/body-frame.ts';
 import { readHello } from '../../modules/egress/client-hello.ts';
 import { parseAuthority, plainName } from '../../modules/egress/host-name.ts';
+import { makeInbox } from '../../modules/egress/inbox.ts';
+import { startEgressProxy } from '../../modules/egress/proxy.ts';
 import { parseHead, plainRequest } from '../../modules/egress/request-head.ts';
 import { readSettings } from '../../modules/egress/settings.ts';
 import { egressEntryPattern } from '../../modules/contract.ts';
@@ -124,6 +129,9 @@ describe('what a workspace may reach', () => {
       );
       const whole = Buffer.concat(records);
       expect(readHello(whole)).toEqual({ kind: 'name', name: 'a.example' });
+      // As one that resumes sends it: a change of ciphers and early data come right behind.
+      const behind = Buffer.from([20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 1, 7]);
+      expect(readHello(Buffer.concat([whole, behind]))).toEqual({ kind: 'name', name: 'a.example' });
       expect(readHello(whole.subarray(0, cut)).kind).toBe('incomplete');
     }
     expect(readHello(Buffer.from('GET / HTTP/1.1\r\n'))).toEqual({ kind: 'bad', why: 'not_tls' });
@@ -153,10 +161,60 @@ describe('what a workspace may reach', () => {
       readSettings({ ...good, OUTRIGGER_EGRESS: 'local-only', OUTRIGGER_EGRESS_HOSTS: 'x.example' }).entries,
     ).toHaveLength(2);
     expect(() => readSettings({ ...good, OUTRIGGER_EGRESS: 'open' })).toThrow('OUTRIGGER_EGRESS must be');
-    expect(() => readSettings({ ...good, OUTRIGGER_EGRESS_HOSTS: 'https://x' })).toThrow(
-      'OUTRIGGER_EGRESS_HOSTS: "https://x"',
-    );
     expect(() => readSettings({ ...good, OUTRIGGER_CODER_URL: 'x' })).toThrow('OUTRIGGER_CODER_URL must be');
     expect(() => readSettings({ ...good, OUTRIGGER_EGRESS_PRIVATE: '10.0.0.1' })).toThrow('"10.0.0.1" is no range');
+  });
+
+  it('leaves out of the list what is no host, because an owner may have named it, and goes on with the rest', () => {
+    const { entries: found, unread } = readSettings({
+      OUTRIGGER_EGRESS: 'allowlist',
+      OUTRIGGER_URL: 'http://o.example',
+      OUTRIGGER_CODER_URL: 'https://c.example',
+      OUTRIGGER_EGRESS_HOSTS: 'a.example,10.0.0.5,git.example:99999,https://x,*.b.example',
+    });
+
+    expect(found.map(({ name }) => name)).toEqual(['o.example', 'c.example', 'a.example', 'b.example']);
+    expect(unread).toEqual(['10.0.0.5', 'git.example:99999', 'https://x']);
+  });
+
+  it('says of what it refused only what can be printed, so that the service takes it', async () => {
+    const refused: string[] = [];
+    const proxy = await startEgressProxy({
+      ...{ host: '127.0.0.1', port: 0, entries: () => [], addresses: makeAddressRule([], []) },
+      resolve: () => Promise.reject(new Error('nothing is resolved')),
+      onRefused: ({ host }) => void refused.push(host),
+    });
+    try {
+      const client = connect(proxy.port, '127.0.0.1').setEncoding('latin1');
+      let answer = '';
+      client.on('data', (text: string) => void (answer += text));
+      client.write('CONNECT b\u00fccher.example:443 HTTP/1.1\r\n\r\n', 'latin1');
+      await once(client, 'close');
+
+      expect(refused).toEqual(['b?cher.example:443']);
+      expect(answer).toMatch(/^HTTP\/1\.1 403 [\s\S]*b\?cher\.example/);
+    } finally {
+      await proxy.close();
+    }
+  });
+
+  it('holds little of what comes before a decision, and loses none of it', async () => {
+    const stream = new PassThrough();
+    const inbox = makeInbox(stream as unknown as Socket);
+    const pieces = 64;
+    for (let piece = 0; piece < pieces; piece += 1) stream.write(Buffer.alloc(64 * 1024));
+    stream.end();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(stream.isPaused()).toBe(true);
+
+    let came = 0;
+    const ended = once(stream, 'end');
+    inbox.flow((piece) => {
+      came += piece.length;
+      return true;
+    });
+    await ended;
+
+    expect(came).toBe(pieces * 64 * 1024);
   });
 });
