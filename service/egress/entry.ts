@@ -22,6 +22,7 @@ export const egressEntry = z
     (text) => new RegExp(egressEntryPattern).test(text) && !/(^|\.)(\d+|0x[0-9a-f]*)(:\d+)?$/.test(text),
     'Give a name, such as "example.com", "*.example.com" or "example.com:8443". Addresses are not reached.',
   )
+  .refine((text) => Number(/:(\d+)$/.exec(text)?.[1] ?? 0) <= 65_535, 'Ports end at 65535.')
   .refine((text) => !isTooWide(text), 'Below that, anybody can have a name. Give the name itself, without the star.');
 
 function isTooWide(text: string): boolean {

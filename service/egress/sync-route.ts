@@ -48,14 +48,17 @@ const body = z.strictObject({
 /** `POST /api/v2/agents/egress/sync`: the proxy of a workspace says what it refused and learns what it may let through. */
 export function egressSyncRoute(parts: EgressSyncParts): Route {
   const { database, audit, clock } = parts;
-  const believed = makeTimeCache<CoderWorkspace | null>({ clock, ttlMs: believedMs, most: 10_000 });
+  const believed = makeTimeCache<CoderWorkspace>({ clock, ttlMs: believedMs, most: 10_000 });
 
+  /** Throws where it is nobody's: a refusal is not remembered, because a proxy asks before its build has ended. */
   async function whoseProof(proof: string, workspaceId: string, agentId: string, id: string) {
     const workspace = await parts.coder.readWorkspace(workspaceId, { actor: 'service', requestId: id });
-    if (workspace === null || !hasRunningAgent(workspace, agentId)) return null;
+    if (workspace === null || !hasRunningAgent(workspace, agentId)) throw proofRefused();
+    const { ownerId, organizationId } = workspace;
     // The bridge's own proof is another one, so neither works in place of the other.
-    const subject = { workspaceId, ownerId: workspace.ownerId, agentId: `egress:${agentId}` };
-    return (await parts.verifyProof(proof, subject)) === null ? null : workspace;
+    const subject = { workspaceId, ownerId, organizationId, agentId: `egress:${agentId}` };
+    if ((await parts.verifyProof(proof, subject)) === null) throw proofRefused();
+    return workspace;
   }
 
   return {
@@ -76,7 +79,6 @@ export function egressSyncRoute(parts: EgressSyncParts): Route {
       const workspace = await believed.get(`${proof} ${workspaceId} ${agentId}`, () =>
         whoseProof(proof, workspaceId, agentId, requestId(response)),
       );
-      if (workspace === null) throw proofRefused();
       const { organizationId, ownerId } = workspace;
       if (blocked.length > 0) {
         await database.transaction(async (tx) => {

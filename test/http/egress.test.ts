@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { deriveProof } from '../../service/secrets/registration-proof.ts';
+import { finished } from '../support/coder/timeline.ts';
 import { startTestService, type TestService } from '../support/service.ts';
 
 const rules = '/api/v2/agents/egress/rules';
@@ -26,11 +27,16 @@ interface Blocked {
   readonly count: number;
 }
 
-async function sync(blocked: readonly Blocked[] = [], shown = proof, workspace = outrigger.workspace.id) {
+async function sync(
+  blocked: readonly Blocked[] = [],
+  shown = proof,
+  workspace = outrigger.workspace.id,
+  agentId = outrigger.workspace.agentId,
+) {
   const answer = await fetch(`${outrigger.url}/api/v2/agents/egress/sync`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${shown}` },
-    body: JSON.stringify({ workspace_id: workspace, agent_id: outrigger.workspace.agentId, blocked }),
+    body: JSON.stringify({ workspace_id: workspace, agent_id: agentId, blocked }),
   });
   return { status: answer.status, body: (await answer.json()) as { hosts: string[]; version: number; code?: string } };
 }
@@ -76,6 +82,20 @@ describe('hosts that a workspace was refused', () => {
       }),
     });
     expect(registered.status).toBe(401);
+  });
+
+  it('are taken as soon as the build has ended, although the proxy asks before', async () => {
+    const { coder, people } = outrigger;
+    const { id } = coder.addWorkspace({ owner: 'ada', name: 'being-built', running: false });
+    const { agentId } = coder.buildWorkspace(id, 'start', {
+      timing: { ...finished, runningMs: Number.POSITIVE_INFINITY },
+    });
+    const shown = deriveProof(secret, id, people.ada.id, `egress:${agentId}`);
+    expect((await sync([], shown, id, agentId)).status).toBe(401);
+
+    Object.assign(coder.world.workspaces.get(id)?.builds.at(-1) ?? {}, { timing: finished });
+
+    expect((await sync([], shown, id, agentId)).status).toBe(200);
   });
 
   it('are bounded: a flood of names keeps the latest', async () => {
@@ -140,6 +160,7 @@ describe('a host that somebody asks for', () => {
     '0x7f.1',
     'https://a.example',
     'a.example/x',
+    'a.example:65536',
     '',
   ])('is refused as %j', async (host) => {
     expect((await outrigger.call(outrigger.people.ada, 'POST', askPath(), { host })).status).toBe(400);
