@@ -22,7 +22,7 @@ import { saveRegistration } from './bridge-store.ts';
 /** Answers the id of the template secret behind a proof, or null. */
 export type VerifyProof = (
   proof: string,
-  ids: { workspaceId: string; ownerId: string; agentId: string },
+  ids: { workspaceId: string; ownerId: string; organizationId: string; agentId: string },
 ) => Promise<string | null>;
 
 export interface RegistrationParts {
@@ -153,6 +153,7 @@ const alertOf = (workspace: CoderWorkspace, id: string, generation: number): Aud
 const idsOf = (workspace: CoderWorkspace, request: RegisterRequest) => ({
   workspaceId: workspace.id,
   ownerId: workspace.ownerId,
+  organizationId: workspace.organizationId,
   agentId: request.agent_id,
 });
 

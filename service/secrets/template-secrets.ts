@@ -43,8 +43,11 @@ export interface TemplateSecrets {
   ): Promise<void>;
   /** From now on no proof of this kid counts. Throws `not_found`. */
   retire(tx: Transaction, kid: string, actor: string, requestId?: string): Promise<void>;
-  /** The kid of a proof that belongs to exactly these ids; null for any other text, unknown or retired kid. */
-  verifyProof(proof: string, subject: ProofSubject): Promise<string | null>;
+  /**
+   * The kid of a proof that belongs to exactly these ids; null for any other text, unknown or retired kid, and where the
+   * secret is of another organization than the workspace: who has one could derive a proof for any ids.
+   */
+  verifyProof(proof: string, subject: ProofSubject & { readonly organizationId: string }): Promise<string | null>;
 }
 
 export interface SecretTables {
@@ -159,7 +162,7 @@ export function makeTemplateSecrets(options: {
       await update(tx, kid, change, { actor, action: 'template_secret.retired', requestId: requestId ?? null });
     },
 
-    async verifyProof(proof, { workspaceId, ownerId, agentId }) {
+    async verifyProof(proof, { workspaceId, ownerId, agentId, organizationId }) {
       const kid = kidOfProof(proof);
       if (kid === null) return null;
       const row = await database
@@ -174,7 +177,7 @@ export function makeTemplateSecrets(options: {
           ? decoy
           : seal.open(row.sealed, sealContext(row.organization_id, row.template_name, kid)).toString('utf8');
       const isRight = isSameText(proof, deriveProof(secret, workspaceId, ownerId, agentId));
-      return isRight && row !== undefined ? kid : null;
+      return isRight && row?.organization_id === organizationId ? kid : null;
     },
   };
 }

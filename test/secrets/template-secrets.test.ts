@@ -7,6 +7,7 @@ import { openAuditWorld, chainAll, type AuditWorld } from '../audit/audit-harnes
 
 const organizationId = '33333333-3333-4333-8333-333333333333';
 const subject = {
+  organizationId,
   workspaceId: 'a0000000-0000-4000-8000-000000000001',
   ownerId: 'b0000000-0000-4000-8000-000000000002',
   agentId: 'c0000000-0000-4000-8000-000000000003',
@@ -50,13 +51,16 @@ describe('S-21 The registration proof', () => {
     expect(await secrets.verifyProof(proofOf(secret), subject)).toBe(kid);
   });
 
-  it.each(['workspaceId', 'ownerId', 'agentId'] as const)('is worth nothing for another %s', async (field) => {
-    const { secret } = await mint();
+  it.each(['workspaceId', 'ownerId', 'agentId', 'organizationId'] as const)(
+    'is worth nothing for another %s',
+    async (field) => {
+      const { secret } = await mint();
 
-    expect(
-      await secrets.verifyProof(proofOf(secret), { ...subject, [field]: 'd0000000-0000-4000-8000-000000000004' }),
-    ).toBeNull();
-  });
+      expect(
+        await secrets.verifyProof(proofOf(secret), { ...subject, [field]: 'd0000000-0000-4000-8000-000000000004' }),
+      ).toBeNull();
+    },
+  );
 
   it('is worth nothing when it is not whole, unknown, or another text', async () => {
     const { secret } = await mint();
