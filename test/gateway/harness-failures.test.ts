@@ -25,7 +25,7 @@ const callsOf = (prompt: string): number =>
 
 describe('P-47 a real OpenCode behind the gateway', () => {
   it('works: a prompt ends with stop and the tokens of the provider', async () => {
-    const turn = await opencode.prompt('SCENARIO:bash ARG:echo hello', 60_000);
+    const turn = await opencode.prompt('SCENARIO:bash ARG:echo hello', 120_000);
 
     expect(turn).toMatchObject({ finish: 'stop', error: null, text: 'All done here.' });
     expect(turn.tokens).toMatchObject({ input: 800, output: 43, reasoning: 7 });
@@ -48,7 +48,7 @@ describe('P-47 a real OpenCode behind the gateway', () => {
   ])('fails after a single call when the provider answers with %s', async (scenario, words) => {
     const prompt = `SCENARIO:${scenario}`;
 
-    const turn = await opencode.prompt(prompt, 40_000);
+    const turn = await opencode.prompt(prompt, 120_000);
 
     expect(turn.error?.data.message).toContain(words);
     expect(callsOf(prompt)).toBe(1);
@@ -60,7 +60,7 @@ describe('P-47 a real OpenCode behind the gateway', () => {
   ])('does not try again on top of the gateway after %s', async (scenario, words) => {
     const prompt = `SCENARIO:${scenario}`;
 
-    const turn = await opencode.prompt(prompt, 40_000);
+    const turn = await opencode.prompt(prompt, 120_000);
 
     expect(turn.error?.data.message).toContain(words);
     expect(callsOf(prompt)).toBe(2);
@@ -69,14 +69,14 @@ describe('P-47 a real OpenCode behind the gateway', () => {
   it.each(['length', 'content_filter'])('ends after a single call that finished with %s', async (finish) => {
     const prompt = `SCENARIO:finish ARG:${finish}`;
 
-    const turn = await opencode.prompt(prompt, 40_000);
+    const turn = await opencode.prompt(prompt, 120_000);
 
     expect(turn).toMatchObject({ finish: finish.replace('_', '-'), text: 'Ended for a reason of its own.' });
     expect(callsOf(prompt)).toBe(1);
   });
 
   it('halts a model that calls tools for ever at the ceiling of calls', async () => {
-    const turn = await opencode.prompt('SCENARIO:loop', 60_000);
+    const turn = await opencode.prompt('SCENARIO:loop', 120_000);
 
     expect(turn.error?.data).toMatchObject({ statusCode: 402, message: expect.stringContaining('BudgetExceeded') });
     expect(await harness.rows()).toHaveLength(ceiling);

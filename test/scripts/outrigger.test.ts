@@ -19,7 +19,7 @@ function outrigger(line: string[], environment: Record<string, string> = {}) {
     cwd: folder,
     env: { PATH: process.env['PATH'], HOME: folder, ...environment },
     encoding: 'utf8',
-    timeout: 50_000,
+    timeout: 120_000,
   });
   return { status, stdout, stderr };
 }
@@ -36,7 +36,7 @@ describe('outrigger', () => {
 
   it('ends quietly when nobody reads any more, as a signal of the pipe would end it', () => {
     const line = `"${process.execPath}" "${command}" --help | true; echo "\${PIPESTATUS[0]}"`;
-    const { stdout, stderr } = spawnSync('bash', ['-c', line], { cwd: folder, encoding: 'utf8', timeout: 50_000 });
+    const { stdout, stderr } = spawnSync('bash', ['-c', line], { cwd: folder, encoding: 'utf8', timeout: 120_000 });
 
     expect([stdout.trim(), stderr]).toEqual(['141', '']);
   });

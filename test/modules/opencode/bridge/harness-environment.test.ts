@@ -13,7 +13,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-it('C-06 a harness gets every variable of OpenCode that says what it may be, and files that are there and hold no secret', () => {
+it('a harness gets every variable of OpenCode that says what it may be, and files that are there and hold no secret (part of C-06)', () => {
   const lease = aLease('x', { profile: 'ask' });
   const directories = taskDirectories(root, lease.task_id);
   const plan = {

@@ -271,7 +271,7 @@ describe('P-68 runCommand', () => {
       exec: () => Promise.reject(new Error('not for this')),
       execApart: (command) => {
         asked.push([command.timeout_ms, command.directory]);
-        return runCommand({ ...command, timeout_ms: command.timeout_ms / 100 }, new Set());
+        return runCommand({ ...command, timeout_ms: command.timeout_ms / 10 }, new Set());
       },
       environment: { PATH: path },
       toolsDir: directory,
@@ -398,7 +398,7 @@ describe('P-73 too many calls', () => {
   });
 });
 
-describe('P-43 gitCommit and gitPush', () => {
+describe('gitCommit and gitPush (part of P-43)', () => {
   it('commit whatever changed, in the name of the owner, with trailers at the end', async () => {
     git('clean', '-fdq');
     write('app/src/new.txt', 'new\n');
