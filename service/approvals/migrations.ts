@@ -111,4 +111,13 @@ export const migrations: Record<string, Migration> = {
           drop decided_via, drop is_remembered`.execute(db);
     },
   },
+  '2026-11-22-342-call-hash-by-default': {
+    // An earlier version names no hash, and must be able to ask after a roll-back. No call has this one.
+    async up(db) {
+      await sql`alter table outrigger.approval alter call_hash set default ''`.execute(db);
+    },
+    async down(db) {
+      await sql`alter table outrigger.approval alter call_hash drop default`.execute(db);
+    },
+  },
 };
