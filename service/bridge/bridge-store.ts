@@ -199,12 +199,13 @@ export const wakeBridge = (tx: Transaction, workspaceId: string): Promise<void> 
  *
  * Safety  ids are drawn before commit, so that a lower one may show up later: no high-water mark can stand for `except`.
  *         Calls from before `calls.since` are left out: nobody waits for them any more, and they must not be done later.
+ *         One of `calls.once` from before the bridge registered is, too: the process before it may have done it.
  */
 export async function pendingFrames(
   database: Database,
   workspaceId: string,
   except: readonly string[],
-  calls: { readonly types: readonly string[]; readonly since: Date },
+  calls: { readonly types: readonly string[]; readonly since: Date; readonly once: readonly string[] },
 ): Promise<readonly StoredFrame[]> {
   const rows = await database
     .as<Tables>()
@@ -217,6 +218,16 @@ export async function pendingFrames(
       where.or([
         where.not(where('type', '=', where.fn.any(where.val([...calls.types])))),
         where('created_at', '>', calls.since),
+      ]),
+    )
+    .where((where) =>
+      where.or([
+        where.not(where('type', '=', where.fn.any(where.val([...calls.once])))),
+        where(
+          'created_at',
+          '>=',
+          where.selectFrom('bridge').select('registered_at').where('bridge.workspace_id', '=', workspaceId),
+        ),
       ]),
     )
     .orderBy('id')

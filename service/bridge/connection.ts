@@ -1,8 +1,10 @@
 import type { RawData, WebSocket } from 'ws';
 import {
   closeCodes,
+  readingTools,
   timing,
   tokenPrefix,
+  toolTypes,
   unknownCommand,
   type BridgeRequestType,
   type BridgeRequests,
@@ -45,6 +47,9 @@ const goodbyeMs = 2_000;
 const mostRefusals = 1_000;
 /** Frames that may wait for their turn; with more, the socket is not read until half of them are dealt with. */
 const waitingFrames = 64;
+
+/** What changes something: it is not done again by another process of the bridge. */
+const doneOnce = toolTypes.filter((type) => !readingTools.includes(type));
 
 interface WaitingLease {
   readonly id: string;
@@ -231,7 +236,8 @@ export function makeConnection(parts: ConnectionParts, bridge: BridgeIdentity, s
   }
 
   async function sendPending(): Promise<void> {
-    const calls = { types: [...callTypes], since: new Date(clock.now().getTime() - longestCallMs) };
+    const since = new Date(clock.now().getTime() - longestCallMs);
+    const calls = { types: [...callTypes], since, once: doneOnce };
     for (const frame of await pendingFrames(database, bridge.workspaceId, [...sent.keys()], calls)) {
       sent.set(frame.frameId, frame);
       send({ id: frame.frameId, type: frame.type, payload: frame.payload });

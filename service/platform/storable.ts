@@ -9,6 +9,16 @@ export const storableText = (text: string): string =>
 /** JSON of any value, its strings and keys fit for Postgres. */
 export const storableJson = (value: unknown): string => JSON.stringify(scrub(value)) ?? 'null';
 
+/** Whether Postgres takes a value as it is. What is nested too deep is none. */
+export function isStorable(value: unknown): boolean {
+  try {
+    return storableJson(value) === JSON.stringify(value);
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
+
 function scrub(value: unknown): unknown {
   if (typeof value === 'string') return storableText(value);
   if (Array.isArray(value)) return value.map(scrub);

@@ -3,6 +3,7 @@ import { profiles, readingTools, toolTypes, type Profile, type ToolType } from '
 import type { Approval } from '../approvals/approval.ts';
 import { canonicalHash } from '../platform/canonical.ts';
 import { ServiceError } from '../platform/errors.ts';
+import { isStorable } from '../platform/storable.ts';
 
 /** The envelope that a caller sends, with whose workspace is meant and what the caller was allowed. */
 export const commandBody = z.strictObject({
@@ -12,7 +13,10 @@ export const commandBody = z.strictObject({
     .min(1)
     .max(100)
     .meta({ description: `One of ${toolTypes.join(', ')}.` }),
-  payload: z.record(z.string().max(100), z.unknown()).default({}),
+  payload: z
+    .record(z.string().max(100), z.unknown())
+    .refine(isStorable, 'Text must hold no null character and no half of a character: send bytes as base64')
+    .default({}),
   workspace_id: z.string().min(1).max(200).optional(),
   profile: z.enum(profiles).optional(),
   approval_id: z.uuid().optional().meta({ description: 'An approval of exactly this command, for one use.' }),
@@ -54,6 +58,16 @@ export const detailOf = ({ type, payload }: BridgeCommand) => ({ type, payload }
 
 /** Ties audit, approval and command together without repeating what is in it. */
 export const hashOf = (command: BridgeCommand): string => canonicalHash(detailOf(command));
+
+/**
+ * Under which id the approval of a command is kept: the service's own, so that no caller can put a question among those
+ * of somebody's task by naming that as the id of a command. The same command again is the same question.
+ */
+export function questionIdOf(workspaceId: string, { id }: BridgeCommand): string {
+  const hex = canonicalHash(['command', workspaceId, id]);
+  // Version 8 of RFC 9562: made by our own rule.
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
 
 /** For the person who decides. */
 export function titleOf({ type, payload }: BridgeCommand): string {

@@ -11,7 +11,16 @@ import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import { ServiceError } from '../platform/errors.ts';
 import { narrow, refusalOf, type WorkLimits } from '../tasks/work-bounds.ts';
-import { detailOf, hashOf, mustAllow, needsApproval, refused, titleOf, type BridgeCommand } from './bridge-command.ts';
+import {
+  detailOf,
+  hashOf,
+  mustAllow,
+  needsApproval,
+  questionIdOf,
+  refused,
+  titleOf,
+  type BridgeCommand,
+} from './bridge-command.ts';
 import { useApproval } from './bridge-command-store.ts';
 
 export interface SendCommandParts {
@@ -78,7 +87,7 @@ const ask = (parts: SendCommandParts, order: CommandOrder): Promise<Approval> =>
   parts.database.transaction(async (tx) => {
     const { command, workspace, caller } = order;
     const { approval } = await parts.approvals.request(tx, {
-      task_id: command.id,
+      task_id: questionIdOf(workspace.id, command),
       attempt: 1,
       ask: { ask_id: command.type, kind: 'command', title: titleOf(command), detail: detailOf(command) },
       workspaceId: workspace.id,

@@ -107,6 +107,8 @@ describe('commands to the bridge of a workspace (third part of P-98)', () => {
       { type: 'readFile', payload: [] },
       { type: 'readFile', id: 'x' },
       { type: 'x', more: 1 },
+      { type: 'writeFile', payload: { path: 'a', content: '\0' } },
+      { type: 'writeFile', payload: { path: 'a', content: '\ud800' } },
     ])
       expect([bad, (await post(bad)).status]).toEqual([bad, 400]);
     bridge.answers.set('searchCode', () => ({ nonsense: true }));
@@ -152,6 +154,15 @@ describe('what a profile lets a command do', () => {
     expect((await post(inWorkspace(approved))).body.code).toBe('approval_used');
     expect(sent).toHaveLength(1);
     expect((await audit(asked.body.id)).map(({ outcome }) => outcome)).toEqual(['intent', 'success']);
+  });
+
+  it('keeps its question apart from those of tasks, whatever id a caller gives to the command', async () => {
+    const id = randomUUID();
+    const [first, again] = [await post(inWorkspace({ ...run, id })), await post(inWorkspace({ ...run, id }))];
+
+    expect([first.status, again.body]).toEqual([202, first.body]);
+    const { rows } = await outrigger.database.pool.query('select id from approval where task_id = $1', [id]);
+    expect(rows).toEqual([]);
   });
 
   it('runs nothing that was rejected, that nobody decided in time, or that was approved an hour ago', async () => {
@@ -249,6 +260,41 @@ describe("the bridge's own token at the git proxy", () => {
     controller.abort();
     await waiting;
     expect((await access('/git/access')).body.code).toBe('no_push_asked');
+    await listener.stop();
+  });
+});
+
+describe('a command that waits while the bridge ends', () => {
+  it('is done by the next process of the bridge only where it changes nothing', async () => {
+    const { database, clock, workspace } = outrigger;
+    const listener = makeListener({ url: database.url, log: silentLogger });
+    await listener.start();
+    const call = makeCallBridge({ database, listener, clock });
+    bridge.close();
+    await bridge.closed;
+    const controller = new AbortController();
+    const isKept = (type: string): Promise<boolean> =>
+      eventually(`${type} to be kept`, async () => {
+        const { rows } = await database.pool.query('select from bridge_frame where workspace_id = $1 and type = $2', [
+          workspace.id,
+          type,
+        ]);
+        return rows.length === 1;
+      });
+    const running = call(workspace.id, 'runCommand', { command: 'make' }, controller.signal).catch(() => null);
+    await isKept('runCommand');
+    const listing = call(workspace.id, 'listFiles', {}, controller.signal).catch(() => null);
+    await isKept('listFiles');
+
+    clock.advance(1_000);
+    bridge = await outrigger.bridge();
+    await listing;
+
+    const types = bridge.commands.map(({ type }) => type);
+    expect(types).toContain('listFiles');
+    expect(types).not.toContain('runCommand');
+    controller.abort();
+    await running;
     await listener.stop();
   });
 });
