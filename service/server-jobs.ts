@@ -1,6 +1,6 @@
 import { forgetOldFrames } from './bridge/bridge-store.ts';
 import { forgetOldKeys } from './platform/idempotency.ts';
-import { endUnanswered } from './tasks/end-unanswered.ts';
+import { endUnanswered, goOnAnswered } from './tasks/end-unanswered.ts';
 import { pruneRecords } from './tasks/record/retention.ts';
 import { sweepLostAttempts } from './tasks/sweep.ts';
 import { sweepLostWorkflows } from './workflows/sweep.ts';
@@ -17,6 +17,7 @@ export function scheduleJobs(base: Base, work: Work): void {
     await sweepLostAttempts({ ...settleParts, database, engine, log });
     await database.transaction((tx) => approvals.expireWithoutTask(tx));
     await endUnanswered({ ...settleParts, database, engine });
+    await goOnAnswered({ database, clock });
     await sweepLostWorkflows(engine, runParts);
   });
   engine.schedule('tidy-model-calls', '* * * * *', () => gateway.tidy());

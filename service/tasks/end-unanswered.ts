@@ -1,6 +1,9 @@
+import { sql } from 'kysely';
 import { tasksWithDueParked } from '../approvals/approval-store.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
 import type { Engine } from '../platform/engine.ts';
+import { unpark } from './park.ts';
 import { finishTask, type SettleParts } from './settle.ts';
 import { lockTask, readAttempt } from './task-store.ts';
 
@@ -21,4 +24,18 @@ export async function endUnanswered(
     });
     for (const wake of wakes) await engine.signal(wake.workflowId, wake.topic, {}, `unanswered:${taskId}`);
   }
+}
+
+/** Lets parked tasks go on whose last question was answered while an earlier version ran, which leaves them there. */
+export async function goOnAnswered({ database, clock }: { database: Database; clock: Clock }): Promise<void> {
+  const { rows } = await sql<{ id: string }>`
+    select id from task
+     where state = 'parked'
+       and not exists (select from approval where approval.task_id = task.id and approval.state = 'pending')
+     limit 1000`.execute(database.as<unknown>());
+  for (const { id } of rows)
+    await database.transaction(async (tx) => {
+      const task = await lockTask(tx, id);
+      if (task) await unpark(tx, task, clock.now());
+    });
 }

@@ -27,6 +27,9 @@ export async function beginParking(
   await sendToBridge(tx, parts.clock, task.workspaceId, 'stop', payload);
 }
 
+/** Whether an attempt that was asked to end failed by itself: a limit, or an approval that was passed by. */
+export const failedBefore = ({ failure }: Evidence): boolean => failure !== null && failure.reason !== 'BridgeLost';
+
 /** Whether nothing of the attempt is left; what its lost bridge held is ended when the next one starts. */
 export const isOver = ({ stop, failure }: Evidence): boolean =>
   stop === null ? failure?.reason === 'BridgeLost' : stop.processes_left === 0 && stop.tokens_after_stop === 0;

@@ -8,7 +8,7 @@ import type { Transaction } from '../platform/database.ts';
 import { isTracing, recordSpan } from '../platform/tracing.ts';
 import { endModelCalls } from './end-calls.ts';
 import { insertDeadLetter } from './dead-letter-store.ts';
-import { isOver, parkTask } from './park.ts';
+import { failedBefore, isOver, parkTask } from './park.ts';
 import { judge, type Verdict } from './judge.ts';
 import { afterAttempt, type NextStep } from './next-attempt.ts';
 import { appendEvent } from './task-events.ts';
@@ -59,7 +59,8 @@ export async function settleAttempt(
   const { clock, gateway, approvals } = parts;
   const now = clock.now();
   const attempt = await readAttempt(tx, task.id, task.attempt);
-  const isParking = attempt !== null && attempt.parkingSince !== null && task.stopReason === null;
+  const isParking =
+    attempt !== null && attempt.parkingSince !== null && task.stopReason === null && !failedBefore(evidence);
   if (isParking && isOver(evidence)) return parkTask(tx, parts, task, evidence);
   const stopReason = isParking && evidence.stop !== null ? 'PermissionRequired' : task.stopReason;
   const verdict = await judgeAttempt(tx, gateway, { ...task, stopReason }, evidence);

@@ -55,10 +55,11 @@ export async function stopTask(
 
 const waitsForAdmission: readonly TaskState[] = ['queued', 'blocked', 'parked'];
 
-/** Already ended, being ended, or reported by its bridge: then its own result stands. */
+/** Already ended, being ended, or reported by its bridge: then its own result stands. One that is parked has none. */
 async function isOver(tx: Transaction, task: TaskRecord): Promise<boolean> {
   if (task.state === 'finished' || task.state === 'stopping') return true;
-  return (await readAttempt(tx, task.id, task.attempt))?.state === 'reported';
+  const attempt = await readAttempt(tx, task.id, task.attempt);
+  return attempt?.state === 'reported' && attempt.parkingSince === null;
 }
 
 const alreadyFinished = (task: TaskRecord): ServiceError =>

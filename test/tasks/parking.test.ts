@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { AttemptRef, Evidence, Lease, StopReceipt } from '../../modules/contract.ts';
 import { policyOf, savePolicy, type ApprovalPolicy } from '../../service/approvals/policy.ts';
+import { goOnAnswered } from '../../service/tasks/end-unanswered.ts';
 import { stopTask } from '../../service/tasks/stop-task.ts';
 import { readEvents } from '../../service/tasks/task-events.ts';
 import { failedEvidence } from '../../service/tasks/task.ts';
@@ -217,6 +218,31 @@ describe('a question that outlives its attempt (part of D5)', () => {
     expect(await room.question(id)).toMatchObject({ state: 'withdrawn' });
   });
 
+  it('is `stopped`, too, when somebody stops it just after its bridge has reported', async () => {
+    const lease = await room.leased();
+    await ask(lease, 'per_1', call('x'));
+    await pass(lease, minutes(10) + 1);
+    await room.handlers.result(room.bridge, { ...lease, evidence: parked() });
+
+    await stopTask(room.stopParts, lease.task_id, room.bridge.ownerId, 'request-1');
+    await room.turn(lease.task_id, 1);
+
+    expect(await room.task(lease.task_id)).toMatchObject({ outcome: 'stopped', reason: 'UserStopped' });
+  });
+
+  it('goes on, too, where an earlier version of the service took the answer and left it parked', async () => {
+    const { task_id: id } = await parkedTask();
+    const { database } = room.data;
+    await goOnAnswered({ database, clock: room.clock });
+    expect((await room.task(id)).state).toBe('parked');
+    await database.pool.query(`update approval set state = 'decided', decision = 'once' where task_id = $1`, [id]);
+
+    await goOnAnswered({ database, clock: room.clock });
+
+    expect((await room.task(id)).state).toBe('queued');
+    expect((await nextLease(id, 2)).answers).toMatchObject([{ decision: 'once' }]);
+  });
+
   it('is a failure where the end of its attempt is not proven', async () => {
     const lease = await room.leased();
     await ask(lease, 'per_1', call('x'));
@@ -234,6 +260,19 @@ describe('a question that outlives its attempt (part of D5)', () => {
     await pass(silent, minutes(10) + 1);
     await pass(silent, 30_001);
     expect(await room.task(silent.task_id)).toMatchObject({ outcome: 'failed', reason: 'StopUnproven' });
+  });
+
+  it('is the failure that ended its attempt where that came first: nobody goes on after an approval was passed by', async () => {
+    const lease = await room.leased();
+    await ask(lease, 'per_1', call('x'));
+    await pass(lease, minutes(10) + 1);
+
+    const failure = { reason: 'ApprovalBypassed' as const, message: 'x', retryable: false };
+    await room.handlers.result(room.bridge, { ...lease, evidence: parked({ failure }) });
+    await room.turn(lease.task_id, 1);
+
+    expect(await room.task(lease.task_id)).toMatchObject({ outcome: 'failed', reason: 'ApprovalBypassed' });
+    expect(await room.question(lease.task_id)).toMatchObject({ state: 'withdrawn' });
   });
 
   it('parks also where the bridge was lost while it ended the attempt', async () => {

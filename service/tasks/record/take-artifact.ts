@@ -3,8 +3,8 @@ import type { BridgeIdentity } from '../../bridge/bridge.ts';
 import type { Transaction } from '../../platform/database.ts';
 import { ServiceError } from '../../platform/errors.ts';
 import { fencedOff, lockHeld, type LeaseParts } from '../held-attempt.ts';
-import { appendEvent } from '../task-events.ts';
 import { addChunk, beginUpload, completeUpload, dropArtifact, standOf, sumOf, type Upload } from './artifact-store.ts';
+import { appendReported } from './reported.ts';
 
 type Piece = BridgeRequests['artifact']['payload'];
 type Taken = BridgeRequests['artifact']['data'];
@@ -59,7 +59,8 @@ async function takePiece(
   if (received < piece.bytes) return { received, complete: false };
   if (!(await completeUpload(tx, clock.now(), upload.id))) return 'corrupt';
   const { task_id: taskId, attempt, name, bytes, sha256 } = piece;
-  await appendEvent(tx, {
+  // Bounded like what a bridge reports: it may send another file of this name for ever.
+  await appendReported(tx, {
     taskId,
     attempt,
     type: 'artifact.stored',
