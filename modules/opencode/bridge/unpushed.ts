@@ -16,7 +16,10 @@ const linesOf = (text: string): string[] => text.split('\n').filter((line) => li
  * Bound    ignored files do not count, nor do submodules: what is in them is their own repository's.
  */
 export async function unpushedIn(run: Run, path: string): Promise<Unpushed | null> {
-  const commits = linesOf(await run(['rev-list', '--branches', 'HEAD', '--not', '--remotes'], asList).catch(() => ''));
+  const ofAll = (...more: string[]): Promise<string> =>
+    run(['rev-list', '--branches', ...more, '--not', '--remotes'], asList);
+  // HEAD may be on a branch without a commit.
+  const commits = linesOf(await ofAll('HEAD').catch(() => ofAll()));
   const branches = await branchesAhead(run);
   const stashes = linesOf(await run(['stash', 'list', '--format=%H']).catch(() => '')).length;
   const files = await filesOf(run);

@@ -17,10 +17,12 @@ export interface AskGuardPlan {
 }
 
 /**
- * Source of `beforeTool`, which the plugin runs before each call of a tool: it closes two ways around what the harness
+ * Source of `beforeTool`, which the plugin runs before each call of a tool: it closes three ways around what the harness
  * asks.
  *
  * Scripts  one that does not begin with a plain command gets a line before it, so that it is asked about, whole.
+ * Folders  a person is shown the command and not the folder that it runs in, so `workdir` is refused: `cd` in the
+ *          command is shown, and is part of what is approved.
  * Links    a path that leads through a link out of the work tree, or to a file that needs a question, is refused:
  *          the harness compares paths as they are written.
  */
@@ -85,6 +87,8 @@ const pathOf = { read: 'filePath', write: 'filePath', edit: 'filePath', multiedi
 function beforeTool(tool, args) {
   if (!isGuarded) return;
   if (tool === 'bash' && typeof args.command === 'string') {
+    if (typeof args.workdir === 'string' && args.workdir !== '' && follow(resolve(base, args.workdir)) !== follow(base))
+      throw new Error('bash: a person is asked about the command and would not see workdir. Leave it out, and begin the command with cd.');
     if (!plain.test(args.command) || noCommand.test(args.command)) args.command = ${JSON.stringify(beforeScripts)} + args.command;
   } else if (tool === 'apply_patch' || tool === 'patch') {
     const text = String(args.patchText ?? '');

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Git } from '../git.ts';
 import type { GitAccess } from '../git-access.ts';
@@ -35,12 +35,14 @@ export function makeGitTools(parts: GitToolParts): Pick<ToolCommands, 'gitCommit
   };
 
   async function repositoryAt(path: string | undefined): Promise<string> {
-    if (path === undefined) return findRepository(parts.gitRoot, parts.repositoryDir);
-    const folder = place.find(path);
+    const folder =
+      path === undefined ? realpathSync(findRepository(parts.gitRoot, parts.repositoryDir)) : place.find(path);
     const found = await git(['rev-parse', '--show-toplevel'], { directory: folder });
     const top = found.stdout.trim();
-    if (found.exit !== 0 || !isBelow(top, place.root()) || !existsSync(join(top, '.git')))
-      throw new Error(`${path} is in no git repository of the workspace.`);
+    // `core.worktree` of a repository may name any folder, from which files would be taken.
+    const isOwn = path === undefined ? top === folder : isBelow(top, place.root()) && isBelow(folder, top);
+    if (found.exit !== 0 || !isOwn || !existsSync(join(top, '.git')))
+      throw new Error(`${path ?? folder} is in no git repository of the workspace.`);
     return top;
   }
 

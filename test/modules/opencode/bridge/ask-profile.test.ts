@@ -31,6 +31,8 @@ const scripts = [
   '# nothing\n> planted-6',
   'echo hello > planted-7',
 ];
+/** A person would not see where it runs. */
+const elsewhere: ToolCall = { tool: 'bash', arguments: { command: 'echo x > planted-8', workdir: 'folder' } };
 /** Files that make somebody else's next git, editor or shell run something, by their names and through links. */
 const places = [
   'hooks-by-link/pre-commit',
@@ -63,13 +65,15 @@ beforeEach(async () => {
       symlinkSync(join(repository, '.git/hooks/post-checkout'), join(repository, 'hook-by-link'));
       symlinkSync(join(directory, 'not-there-yet'), join(repository, 'dangling'));
       symlinkSync('README.md', join(repository, 'readme-by-link'));
+      mkdirSync(join(repository, 'folder'));
+      writeFileSync(join(repository, 'folder/file'), '');
       workspace.git('add', '.');
       workspace.git('commit', '--quiet', '-m', 'Links');
     },
     plays: script([
       {
         match: /try it all/,
-        steps: [...scripts.map(bash), ...places.map(write), write('readme-by-link'), { text: 'Done.' }],
+        steps: [...scripts.map(bash), elsewhere, ...places.map(write), write('readme-by-link'), { text: 'Done.' }],
       },
     ]),
   });

@@ -267,4 +267,11 @@ describe('what only this workspace has', () => {
     expect(pushed).toEqual([]);
     rmSync(remote, { recursive: true });
   });
+
+  it('is told, too, where HEAD is on a branch without a commit', async () => {
+    workspace.git('checkout', '--quiet', '--orphan', 'empty');
+    workspace.git('rm', '-rq', '--force', '.');
+
+    expect(await unpushed()).toMatchObject([{ files: 0, commits: 1 }]);
+  });
 });

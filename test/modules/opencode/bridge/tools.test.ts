@@ -417,6 +417,14 @@ describe('gitCommit and gitPush (part of P-43)', () => {
     await expect(tools.gitCommit({ message: 'again', identity })).rejects.toThrow(/Nothing has changed/);
   });
 
+  it('take nothing from another folder that the repository names as its work tree', async () => {
+    git('config', 'core.worktree', directory);
+    for (const where of [{}, { path: 'app' }, { path: 'app/src' }])
+      await expect(tools.gitCommit({ message: 'x', identity, ...where })).rejects.toThrow(/in no git repository/);
+    git('config', '--unset', 'core.worktree');
+    expect(git('status', '--porcelain')).toBe('');
+  });
+
   it('start no program that the repository names', async () => {
     const marker = join(directory, 'workspace', 'ran');
     const program = join(directory, 'tools', 'planted');
