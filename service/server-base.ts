@@ -101,7 +101,7 @@ export function makeBase({ config, clock, log }: ServiceOptions, { database, key
     },
     {
       name: 'outrigger_model_upstream_open',
-      help: '1 while the model provider failed so often that it is not asked, else 0.',
+      help: '1 while some model failed so often that its provider is not asked for it, else 0.',
       read: () => (gateway.isUpstreamOpen() ? 1 : 0),
     },
   ]);
