@@ -61,8 +61,11 @@ describe('a bridge that lies', () => {
   let workspace: { id: string; agentId: string };
   beforeEach(async () => {
     // Each connection is refused for itself.
-    outrigger.clock.advance(61_000);
-    await bobsBridge.request('heartbeat', { holding: [bobsLease], status: '' });
+    for (const ms of [31_000, 30_000]) {
+      // Less than a lease: a turn of Bob's attempt that comes before the heartbeat must not find it ended.
+      outrigger.clock.advance(ms);
+      await bobsBridge.request('heartbeat', { holding: [bobsLease], status: '' });
+    }
     ({ workspace } = outrigger);
     hostile = await startFakeBridge(of(workspace, outrigger.people.ada.id));
     await submit('ada', 'ws-123');
