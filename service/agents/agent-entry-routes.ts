@@ -10,6 +10,7 @@ import {
   actorOf,
   makeAdmitOrganizationAdmin,
   organizationAsked,
+  organizationOfMember,
   type OrganizationAdminParts,
   organizationQuery,
 } from '../secrets/organization-admin.ts';
@@ -84,9 +85,7 @@ export function agentEntryRoutes(parts: AgentEntryParts): (Route & { readonly ra
       summary: 'Lists what is written for agents of the organization, never a value.',
       shape: { query: organizationQuery, answers: { 200: listAnswer(entrySummary) } },
       handler: async (request, response) => {
-        const organizationId = organizationAsked(request, response);
-        const { organizationIds } = response.locals['actor'] as Actor;
-        if (!organizationIds.includes(organizationId)) throw notFound(`Organization '${organizationId}'`);
+        const organizationId = organizationOfMember(request, response);
         const items = (await entriesOf(parts.database, organizationId)).map(({ name, spec }) => manifestOf(name, spec));
         response.json({ items, next_cursor: null });
       },

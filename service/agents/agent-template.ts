@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { sql } from 'kysely';
-import { limits, type Actor } from '../../modules/contract.ts';
+import { limits } from '../../modules/contract.ts';
 import { canonicalJson } from '../platform/canonical.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
@@ -12,7 +12,7 @@ import { readBodyText, readYaml } from '../platform/yaml-body.ts';
 import {
   actorOf,
   makeAdmitOrganizationAdmin,
-  organizationAsked,
+  organizationOfMember,
   type OrganizationAdminParts,
   organizationQuery,
 } from '../secrets/organization-admin.ts';
@@ -44,12 +44,6 @@ export function agentTemplateRoutes(
   parts: OrganizationAdminParts & { readonly clock: Clock },
 ): (Route & { readonly rawBody?: true })[] {
   const { database } = parts;
-  const member = (request: Request, response: Response): string => {
-    const organizationId = organizationAsked(request, response);
-    const { organizationIds } = response.locals['actor'] as Actor;
-    if (organizationIds.includes(organizationId)) return organizationId;
-    throw notFound(`Organization '${organizationId}'`);
-  };
   return [
     {
       method: 'get',
@@ -58,7 +52,7 @@ export function agentTemplateRoutes(
       summary: 'Lists the templates that agents of the organization are made from.',
       shape: { query: organizationQuery, answers: { 200: listAnswer(templateAnswer) } },
       handler: async (request, response) => {
-        const rows = await templatesOf(database, member(request, response));
+        const rows = await templatesOf(database, organizationOfMember(request, response));
         response.json({ items: rows.map(present), next_cursor: null });
       },
     },
@@ -70,7 +64,9 @@ export function agentTemplateRoutes(
       shape: { query: organizationQuery, answers: { 200: templateAnswer } },
       handler: async (request, response) => {
         const name = agentName(pathParameter(request, 'name'));
-        const row = (await templatesOf(database, member(request, response))).find((one) => one.name === name);
+        const row = (await templatesOf(database, organizationOfMember(request, response))).find(
+          (one) => one.name === name,
+        );
         if (!row) throw notFound(`Agent template '${name}'`);
         response.json(present(row));
       },

@@ -5,9 +5,8 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { providerKeyName } from '../gateway/provider-keys.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Database } from '../platform/database.ts';
-import { notFound } from '../platform/errors.ts';
 import { parse, requestId, type Route } from '../platform/http.ts';
-import { actorOf, organizationAsked, organizationQuery } from '../secrets/organization-admin.ts';
+import { actorOf, organizationOfMember, organizationQuery } from '../secrets/organization-admin.ts';
 import { ownPlaces } from '../secrets/secret-place.ts';
 import type { Secrets } from '../secrets/secrets.ts';
 import { credentialList, destinationOf, isExpired, type Credential } from './agent-entry.ts';
@@ -89,12 +88,10 @@ export function ownCredentialRoutes(parts: OwnCredentialParts): Route[] {
   ];
 }
 
-function personOf(request: Request, response: Response): Person {
-  const { id, organizationIds } = response.locals['actor'] as Actor;
-  const organizationId = organizationAsked(request, response);
-  if (!organizationIds.includes(organizationId)) throw notFound(`Organization '${organizationId}'`);
-  return { organizationId, ownerId: id };
-}
+const personOf = (request: Request, response: Response): Person => ({
+  organizationId: organizationOfMember(request, response),
+  ownerId: (response.locals['actor'] as Actor).id,
+});
 
 async function present(parts: OwnCredentialParts, person: Person) {
   const credentials = await ownCredentialsOf(parts.database, person);

@@ -1,13 +1,12 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import type { Actor } from '../../modules/contract.ts';
 import { isUuid } from '../platform/clock.ts';
 import { notFound } from '../platform/errors.ts';
 import { parse, pathParameter, requestId, type Route, listAnswer } from '../platform/http.ts';
 import {
   actorOf,
   makeAdmitOrganizationAdmin,
-  organizationAsked,
+  organizationOfMember,
   type OrganizationAdminParts,
   organizationQuery,
 } from '../secrets/organization-admin.ts';
@@ -61,9 +60,7 @@ export function workLimitRoutes(parts: WorkLimitParts): Route[] {
       summary: 'Lists the limits of your organization.',
       shape: { query: organizationQuery, answers: { 200: listAnswer(limitAnswer) } },
       handler: async (request, response) => {
-        const organizationId = organizationAsked(request, response);
-        const { organizationIds } = response.locals['actor'] as Actor;
-        if (!organizationIds.includes(organizationId)) throw notFound(`Organization '${organizationId}'`);
+        const organizationId = organizationOfMember(request, response);
         const items = (await limitsOf(parts.database, organizationId)).map(present);
         response.json({ items, next_cursor: null });
       },

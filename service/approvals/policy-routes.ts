@@ -1,11 +1,10 @@
-import type { Actor } from '../../modules/contract.ts';
 import type { Clock } from '../platform/clock.ts';
-import { notFound } from '../platform/errors.ts';
 import { parse, requestId, type Route } from '../platform/http.ts';
 import {
   actorOf,
   makeAdmitOrganizationAdmin,
   organizationAsked,
+  organizationOfMember,
   type OrganizationAdminParts,
 } from '../secrets/organization-admin.ts';
 import { policyAnswer, policyBody, policyOf, presentPolicy, readPolicyBody, savePolicy } from './policy.ts';
@@ -24,9 +23,7 @@ export function policyRoutes(parts: OrganizationAdminParts & { readonly clock: C
       summary: 'Reads what becomes of questions that nobody answers, and which commands need no answer.',
       shape: { answers: { 200: policyAnswer } },
       handler: async (request, response) => {
-        const organizationId = organizationAsked(request, response);
-        const { organizationIds } = response.locals['actor'] as Actor;
-        if (!organizationIds.includes(organizationId)) throw notFound(`Organization '${organizationId}'`);
+        const organizationId = organizationOfMember(request, response);
         response.json(presentPolicy(organizationId, await policyOf(database, organizationId)));
       },
     },

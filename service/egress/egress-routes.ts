@@ -10,6 +10,7 @@ import {
   actorOf,
   makeAdmitOrganizationAdmin,
   organizationAsked,
+  organizationOfMember,
   type OrganizationAdminParts,
 } from '../secrets/organization-admin.ts';
 import { egressEntry } from './entry.ts';
@@ -260,9 +261,7 @@ export function egressRoutes(parts: EgressParts): Route[] {
       summary: 'Lists the hosts that workspaces of your organization may reach beside those of their templates.',
       shape: { answers: { 200: listAnswer(ruleShape).extend({ version: z.number() }) } },
       handler: async (request, response) => {
-        const organizationId = organizationAsked(request, response);
-        const { organizationIds } = response.locals['actor'] as Actor;
-        if (!organizationIds.includes(organizationId)) throw notFound(`Organization '${organizationId}'`);
+        const organizationId = organizationOfMember(request, response);
         const items = (await rulesOf(database, organizationId, clock.now())).map(presentRule);
         response.json({ items, next_cursor: null, version: await versionOf(database, organizationId) });
       },

@@ -1,13 +1,12 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
-import type { Actor } from '../../modules/contract.ts';
 import { isUuid, type Clock } from '../platform/clock.ts';
 import { notFound, ServiceError } from '../platform/errors.ts';
 import { parse, pathParameter, requestId, type Route } from '../platform/http.ts';
 import {
   actorOf,
   makeAdmitOrganizationAdmin,
-  organizationAsked,
+  organizationOfMember,
   type OrganizationAdminParts,
 } from '../secrets/organization-admin.ts';
 import { budgetKinds, periods, scopes, type Amounts } from './budget.ts';
@@ -73,9 +72,7 @@ export function budgetRoutes(parts: BudgetRouteParts): Route[] {
       summary: 'Lists the budgets of your organization, and what is spent of them.',
       shape: { answers: { 200: listAnswer } },
       handler: async (request, response) => {
-        const organizationId = organizationAsked(request, response);
-        const actor = response.locals['actor'] as Actor;
-        if (!actor.organizationIds.includes(organizationId)) throw notFound(`Organization '${organizationId}'`);
+        const organizationId = organizationOfMember(request, response);
         const items = [];
         for (const budget of await budgetsOf(database.as(), organizationId))
           items.push(present(budget, await spentOf(parts, budget)));

@@ -4,7 +4,7 @@ import type { Actor } from '../../modules/contract.ts';
 import type { AuditEntry } from '../audit/audit-event.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Database } from '../platform/database.ts';
-import { ServiceError } from '../platform/errors.ts';
+import { notFound, ServiceError } from '../platform/errors.ts';
 import { parse, requestId } from '../platform/http.ts';
 
 export interface OrganizationAdminParts {
@@ -29,6 +29,13 @@ export const organizationAsked = (request: Request, response: Response): string 
     response.locals['actor'] as Actor,
     parse(organizationQuery, request.query, 'The query').organization_id,
   );
+
+/** The organization a request is about, for its members. Throws `not_found` for anybody else. */
+export function organizationOfMember(request: Request, response: Response): string {
+  const organizationId = organizationAsked(request, response);
+  if ((response.locals['actor'] as Actor).organizationIds.includes(organizationId)) return organizationId;
+  throw notFound(`Organization '${organizationId}'`);
+}
 
 export function makeAdmitOrganizationAdmin(parts: OrganizationAdminParts): AdmitOrganizationAdmin {
   const { database, audit, mayAdminister } = parts;

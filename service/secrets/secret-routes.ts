@@ -7,7 +7,7 @@ import { parse, pathParameter, requestId, type Route } from '../platform/http.ts
 import {
   actorOf,
   makeAdmitOrganizationAdmin,
-  organizationAsked,
+  organizationOfMember,
   type OrganizationAdminParts,
   organizationQuery,
 } from './organization-admin.ts';
@@ -165,9 +165,7 @@ async function placeOf(
     return { organizationId: workspace.organizationId, ownerId: caller.id, workspaceId: workspace.id };
   }
   if (scope === 'owner') {
-    const organizationId = organizationAsked(request, response);
-    if (!caller.organizationIds.includes(organizationId)) throw notFound(`Organization '${organizationId}'`);
-    return { organizationId, ownerId: caller.id, workspaceId: null };
+    return { organizationId: organizationOfMember(request, response), ownerId: caller.id, workspaceId: null };
   }
   const target = { type: 'agent_secret', id: what.name };
   return organizationPlace(await makeAdmitOrganizationAdmin(parts)(request, response, { action: what.action, target }));

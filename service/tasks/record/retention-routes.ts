@@ -1,12 +1,10 @@
 import type { Response } from 'express';
 import { z } from 'zod';
-import type { Actor } from '../../../modules/contract.ts';
-import { notFound } from '../../platform/errors.ts';
 import { parse, requestId, type Route } from '../../platform/http.ts';
 import {
   actorOf,
   makeAdmitOrganizationAdmin,
-  organizationAsked,
+  organizationOfMember,
   type OrganizationAdminParts,
 } from '../../secrets/organization-admin.ts';
 import { readRetention, saveRetention, usualTranscriptDays } from './retention.ts';
@@ -39,9 +37,7 @@ export function retentionRoutes(parts: OrganizationAdminParts): Route[] {
       summary: 'Tells how long your organization keeps transcripts and files of finished tasks.',
       shape: { answers: { 200: retentionShape } },
       handler: async (request, response) => {
-        const organizationId = organizationAsked(request, response);
-        const { organizationIds } = response.locals['actor'] as Actor;
-        if (!organizationIds.includes(organizationId)) throw notFound(`Organization '${organizationId}'`);
+        const organizationId = organizationOfMember(request, response);
         answer(response, organizationId, await readRetention(parts.database, organizationId));
       },
     },

@@ -5,7 +5,11 @@ import { callerOf } from '../../identity/identity.ts';
 import { notFound } from '../../platform/errors.ts';
 import { listQuery, nextCursor, parse, pathParameter, requestId, type Route, listAnswer } from '../../platform/http.ts';
 import { readBodyText, readYaml } from '../../platform/yaml-body.ts';
-import { organizationAsked, type OrganizationAdminParts, organizationQuery } from '../../secrets/organization-admin.ts';
+import {
+  organizationOfMember,
+  type OrganizationAdminParts,
+  organizationQuery,
+} from '../../secrets/organization-admin.ts';
 import type { CheckParts, StartParts } from '../submit-workflow.ts';
 import { deleteDefinition, findDefinition, listDefinitions, listVersions } from './definition-store.ts';
 import { definitionName, readManifest, toYaml, definitionManifest } from './definition.ts';
@@ -123,14 +127,6 @@ export function definitionsRoutes(parts: DefinitionParts): (Route & { readonly r
       handler: (request, response) => runDefinition(parts, wantedOf(request, response), request, response),
     },
   ];
-}
-
-/** Throws `not_found` for an organization that the caller is no member of. */
-function organizationOfMember(request: Request, response: Response): string {
-  const organizationId = organizationAsked(request, response);
-  if (!callerOf(response).actor.organizationIds.includes(organizationId))
-    throw notFound(`Organization '${organizationId}'`);
-  return organizationId;
 }
 
 const wantedOf = (request: Request, response: Response) => ({
